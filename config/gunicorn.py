@@ -1,0 +1,30 @@
+"""gunicorn: threads for waiting, processes for cores, the application loaded once before the fork."""
+
+import os
+
+bind = f"{os.environ.get('BIND', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
+workers = int(os.environ.get("WEB_WORKERS", "2"))
+threads = int(os.environ.get("WEB_THREADS", "4"))
+worker_class = "gthread"
+preload_app = True
+timeout = 30
+graceful_timeout = 30
+keepalive = 5
+# Slow requests must not be able to hold a worker's memory.
+limit_request_line = 4094
+limit_request_fields = 60
+max_requests = 20_000
+max_requests_jitter = 2_000
+# The proxy in front is on this machine; nobody else's forwarded headers are read.
+forwarded_allow_ips = "127.0.0.1,::1"
+accesslog = None
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - gunicorn's own heartbeat files
+
+
+def post_fork(server: object, worker: object) -> None:
+    """Connections do not survive a fork: the parent's check of the schema may have left some in the pool."""
+    from wavu.db import db
+    from wsgi import app
+
+    with app.app_context():
+        db.engine.dispose(close=False)

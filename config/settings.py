@@ -1,0 +1,197 @@
+"""Every setting of the deployment, checked together so that an operator mends all faults in one go."""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+PRIVILEGED_ROLES = frozenset({"wavu_owner", "wavu_admin", "wavu_backup", "postgres"})
+_HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+")
+
+
+class ConfigurationError(Exception):
+    """The environment does not make a runnable configuration. `faults` has one line per fault, naming the fix."""
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        lines = "\n".join(f"  - {fault}" for fault in faults)
+        super().__init__(f"The configuration has {len(faults)} fault(s):\n{lines}")
+
+
+def _fault(message: str) -> PydanticCustomError:
+    return PydanticCustomError("configuration", "{text}", {"text": message})
+
+
+def _url(*schemes: str) -> BeforeValidator:
+    def check(value: str) -> str:
+        parts = urlsplit(value)
+        try:
+            valid = parts.scheme in schemes and bool(parts.hostname) and (parts.port or True)
+        except ValueError:
+            valid = False
+        if not valid:
+            raise _fault(f"is not a URL of the form {schemes[0]}://user:password@host:port/name")
+        return value
+
+    return BeforeValidator(check)
+
+
+def _check_host(value: str) -> str:
+    if not _HOST.fullmatch(value):
+        raise _fault("is not a lower-case host name with at least one dot, such as wavu.example")
+    return value
+
+
+def _check_vault_keys(value: str) -> dict[int, bytes]:
+    keys: dict[int, bytes] = {}
+    for part in value.split(","):
+        number, _, encoded = part.strip().partition(":")
+        try:
+            key = base64.b64decode(encoded, validate=True)
+        except ValueError:
+            key = b""
+        if not number.isdigit() or not 1 <= int(number) <= 65535 or len(key) != 32 or int(number) in keys:
+            raise _fault(
+                "must be NUMBER:BASE64 pairs of distinct 32-byte keys, separated by commas, newest highest; "
+                "make one with: echo 1:$(head -c 32 /dev/urandom | base64)"
+            )
+        keys[int(number)] = key
+    return keys
+
+
+PostgresUrl = Annotated[SecretStr, _url("postgresql")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseSettings):
+    """All settings. Field names are the environment variables in lower case; docs/deploy.md explains each."""
+
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True)
+
+    wavu_env: Literal["production", "rehearsal", "test"] = "production"
+    database_url: PostgresUrl
+    relay_database_url: PostgresUrl
+    redis_url: Annotated[SecretStr, _url("redis", "rediss", "unix")]
+    secret_key: SecretStr
+    vault_keys: Annotated[dict[int, bytes], BeforeValidator(_check_vault_keys)] = Field(repr=False)
+
+    platform_domain: Annotated[str, BeforeValidator(_check_host)]
+    public_scheme: Literal["http", "https"] = "https"
+    public_port: Port | None = None
+    proxy_hops: Annotated[int, Field(ge=0, le=3)] = 0
+
+    smtp_url: Annotated[SecretStr, _url("smtp", "smtps")]
+    mail_from: str
+    sentry_dsn: SecretStr | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["json", "console"] = "json"
+
+    radius_bind: str = "127.0.0.1"
+    radius_auth_port: Port = 1812
+    radius_acct_port: Port = 1813
+    radius_coa_port: Port = 3799
+    radius_health_secret: SecretStr
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what load() passes: tests and processes see exactly the environment they name."""
+        return (init_settings,)
+
+    @property
+    def is_production(self) -> bool:
+        return self.wavu_env == "production"
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach us over TLS; cookies then carry the __Host- prefix."""
+        return self.public_scheme == "https"
+
+    def origin(self, host: str) -> str:
+        """The absolute address of a host of ours, such as https://console.wavu.example."""
+        default = {"http": 80, "https": 443}[self.public_scheme]
+        port = "" if self.public_port in (None, default) else f":{self.public_port}"
+        return f"{self.public_scheme}://{host}{port}"
+
+    @model_validator(mode="after")
+    def _hold_together(self) -> Self:
+        faults = list(self._role_faults())
+        if self.is_production:
+            faults += self._production_faults()
+        if faults:
+            raise _fault("\n".join(faults))
+        return self
+
+    def _role_faults(self) -> list[str]:
+        faults = []
+        user = urlsplit(self.database_url.get_secret_value()).username
+        if user in PRIVILEGED_ROLES:
+            faults.append(
+                f"DATABASE_URL: connects as {user}, which escapes row-level security. Use the role wavu_app "
+                "(python -m migrations.roles makes it)."
+            )
+        if urlsplit(self.relay_database_url.get_secret_value()).username == user:
+            faults.append("RELAY_DATABASE_URL: connects as the application's role. Use the role wavu_relay.")
+        return faults
+
+    def _production_faults(self) -> list[str]:
+        faults = []
+        if not self.secure:
+            faults.append("PUBLIC_SCHEME: must be https in production: sessions and payments travel over it.")
+        if len(self.secret_key.get_secret_value()) < 32:
+            faults.append("SECRET_KEY: needs at least 32 characters; make one with: openssl rand -hex 32")
+        if len(self.radius_health_secret.get_secret_value()) < 16:
+            faults.append("RADIUS_HEALTH_SECRET: needs at least 16 characters; make one with: openssl rand -hex 16")
+        if self.platform_domain.endswith((".localhost", ".test", ".example", ".invalid")):
+            faults.append("PLATFORM_DOMAIN: is a name kept for tests; use the domain your ISPs will visit.")
+        return faults
+
+
+_HINTS = {
+    "database_url": "Point it at PostgreSQL 15+ as the role wavu_app: postgresql://wavu_app:PASSWORD@HOST/wavu",
+    "relay_database_url": "The same database as the role wavu_relay: postgresql://wavu_relay:PASSWORD@HOST/wavu",
+    "redis_url": "Point it at Redis 6.2+ or Valkey 7.2+: redis://HOST:6379/0",
+    "secret_key": "Make one with: openssl rand -hex 32",
+    "vault_keys": "Make one with: echo 1:$(head -c 32 /dev/urandom | base64)",
+    "platform_domain": "The domain under which ISPs get their addresses, such as wavu.example",
+    "smtp_url": "The mail server: smtp://user:password@host:587 or smtps://…:465",
+    "mail_from": "The address that mail comes from, such as hello@wavu.example",
+    "radius_health_secret": "Any 16+ characters; the health check signs its RADIUS packets with it",
+}
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Reads the environment. Raises ConfigurationError with all faults at once; values are never echoed."""
+    environ = os.environ if environ is None else environ
+    known = {name: environ[name.upper()] for name in Settings.model_fields if environ.get(name.upper())}
+    try:
+        return Settings(**known)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error)) from None
+
+
+def _explain(error: ValidationError) -> list[str]:
+    faults: list[str] = []
+    for item in error.errors(include_url=False, include_input=False):
+        if not item["loc"]:
+            faults += item["msg"].split("\n")
+            continue
+        name = str(item["loc"][0])
+        said = "is not set" if item["type"] == "missing" else item["msg"].rstrip(".")
+        hint = _HINTS.get(name)
+        faults.append(f"{name.upper()}: {said}." + (f" {hint}" if hint else ""))
+    return faults

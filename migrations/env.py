@@ -1,0 +1,33 @@
+"""Runs migrations as wavu_owner (MIGRATE_URL), each in a transaction, giving up at once on a lock it cannot get."""
+
+from __future__ import annotations
+
+import os
+
+from alembic import context
+from sqlalchemy import create_engine, pool, text
+
+from migrations.tables import metadata
+
+
+def run() -> None:
+    url = os.environ.get("MIGRATE_URL")
+    if not url:
+        raise SystemExit("MIGRATE_URL is not set: the database as the role wavu_owner (python -m migrations.roles).")
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://", 1), poolclass=pool.NullPool)
+    with engine.connect() as connection:
+        # One migration at a time, however many machines are deployed at once.
+        connection.execute(text("SELECT pg_advisory_lock(7763120)"))
+        connection.execute(text("SET lock_timeout = '2s'"))
+        connection.commit()
+        context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+if context.is_offline_mode():
+    context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+else:
+    run()

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from wavu.errors import Kind, N_, Refused
+
+
+class WrongCredentials(Refused):
+    """Said of an unknown address, a wrong password and a person without a place here alike."""
+
+    kind = Kind.UNAUTHENTICATED
+    message = N_("That e-mail and password do not match. Check both, or reset your password.")
+
+
+class TooManyAttempts(Refused):
+    kind = Kind.TOO_MANY
+    message = N_("Too many attempts. Wait %(minutes)s minutes and try again, or reset your password.")
+
+
+class WrongCode(Refused):
+    kind = Kind.UNAUTHENTICATED
+    message = N_("That code is not right. Codes change every 30 seconds; check your phone's clock.")
+
+
+class WeakPassword(Refused):
+    message = N_("This password is too easy to guess. Use 10 characters or more: three unrelated words work well.")
+
+
+class LinkExpired(Refused):
+    kind = Kind.NOT_FOUND
+    message = N_("This link has expired or was used already. Ask for a new one.")
+
+
+class AlreadyMember(Refused):
+    kind = Kind.CONFLICT
+    message = N_("%(email)s is already in the team.")
+
+
+class LastOwner(Refused):
+    kind = Kind.CONFLICT
+    message = N_("Someone must stay in charge. Give this role to another person first.")
+
+
+class UnknownRole(Refused):
+    message = N_("Choose a role from the list.")
+
+
+class SecondFactorRequired(Refused):
+    kind = Kind.FORBIDDEN
+    message = N_("Platform staff need a second factor; it cannot be turned off.")

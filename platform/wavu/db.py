@@ -1,0 +1,219 @@
+"""The database: one session class that names its tenant in every transaction, and one way to commit.
+
+Who is asking is kept here, below everything else, because each transaction must say it to PostgreSQL: row-level
+security then decides, and a transaction without a tenant reads nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from flask_sqlalchemy.session import Session as FlaskSession
+from sqlalchemy import BigInteger, Connection, DateTime, MetaData, Text, Uuid, event
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    ORMExecuteState,
+    Session,
+    SessionTransaction,
+    mapped_column,
+    registry,
+    with_loader_criteria,
+)
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from config import Settings
+from wavu import clock, ids
+
+tenant_context: ContextVar[UUID | None] = ContextVar("wavu_tenant", default=None)
+
+
+class NoTenant(RuntimeError):
+    """A tenant's table was asked for outside tenant_scope(). A bug of ours, never a state to handle."""
+
+
+class PrivilegedRole(RuntimeError):
+    """The application connected as a role that escapes row-level security. It refuses to work."""
+
+
+class InsideTransaction(RuntimeError):
+    """Something outside was called, or an edge opened, while a transaction was open."""
+
+
+class Base(DeclarativeBase):
+    """Every table: text without length, instants with zone, money and counts in 64 bits."""
+
+    registry = registry(
+        metadata=MetaData(
+            naming_convention={
+                "pk": "pk_%(table_name)s",
+                "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+                "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+                "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+                "ck": "ck_%(table_name)s_%(constraint_name)s",
+            },
+            info={"bind_key": None},
+        ),
+        type_annotation_map={
+            str: Text,
+            int: BigInteger,
+            datetime: DateTime(timezone=True),
+            UUID: Uuid,
+            dict[str, Any]: JSONB,
+        },
+    )
+
+
+class PlatformRow(Base):
+    """A row of the deployment itself. tenancy.catalog lists the tables that may be so."""
+
+    __abstract__ = True
+
+
+class TenantRow(Base):
+    """A row that one tenant owns, under forced row-level security.
+
+    Both key columns are in every primary key, foreign key and unique index, so that neither a stray foreign key nor
+    a unique index can reach across tenants, and the schema can be distributed by tenant.
+    """
+
+    __abstract__ = True
+
+    tenant_id: Mapped[UUID] = mapped_column(primary_key=True)
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=ids.new_id)
+    created_at: Mapped[datetime] = mapped_column(default=clock.now)
+
+
+class TenantSession(FlaskSession):
+    """The session of the application: refuses tenant rows without a tenant, and rows of another one."""
+
+
+def _instance_options() -> dict[str, Any]:
+    return {
+        "class_": TenantSession,
+        "expire_on_commit": False,
+        # Lets a test wrap whole edges, commits included, in a transaction of its own that it rolls back.
+        "join_transaction_mode": "create_savepoint",
+    }
+
+
+db = SQLAlchemy(model_class=Base, session_options=_instance_options(), disable_autonaming=True)
+
+
+@event.listens_for(TenantSession, "after_begin")
+def _name_the_tenant(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    """Sets the tenant for every transaction, to '' where there is none: an omitted SET would inherit the last one.
+
+    A literal SET LOCAL and not set_config(), which poolers pass but Citus does not propagate. The value is a UUID
+    object's own text, so there is nothing to escape.
+    """
+    connection.exec_driver_sql(set_tenant_sql(tenant_context.get()))
+
+
+def set_tenant_sql(tenant_id: UUID | None) -> str:
+    """The statement that names the tenant of the running transaction."""
+    return f"SET LOCAL app.tenant_id = '{UUID(str(tenant_id)) if tenant_id else ''}'"
+
+
+@event.listens_for(TenantSession, "do_orm_execute")
+def _scope_statements(state: ORMExecuteState) -> None:
+    """Row-level security already hides other tenants; this says so earlier, louder, and gives better plans."""
+    if not any(issubclass(mapper.class_, TenantRow) for mapper in state.all_mappers):
+        return
+    tenant_id = tenant_context.get()
+    if tenant_id is None:
+        raise NoTenant("a tenant's table was asked for outside tenant_scope()")
+    if state.is_select and not state.is_column_load:
+        state.statement = state.statement.options(
+            with_loader_criteria(TenantRow, lambda cls: cls.tenant_id == tenant_id, include_aliases=True)
+        )
+
+
+@event.listens_for(TenantSession, "before_flush")
+def _stamp_rows(session: Session, *_: Any) -> None:
+    tenant_id = tenant_context.get()
+    for row in session.new | session.dirty | session.deleted:
+        if not isinstance(row, TenantRow):
+            continue
+        if tenant_id is None:
+            raise NoTenant(f"a {type(row).__name__} was written outside tenant_scope()")
+        if row.tenant_id is None:
+            row.tenant_id = tenant_id
+        elif row.tenant_id != tenant_id:
+            raise NoTenant(f"a {type(row).__name__} of another tenant was written")
+
+
+def init_db(app: Flask, settings: Settings) -> None:
+    """Binds the database to an application. Connects to nothing yet."""
+    url = settings.database_url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
+        "pool_pre_ping": True,
+        "pool_size": 8,
+        "max_overflow": 4,
+        "pool_timeout": 5,
+        "pool_recycle": 1800,
+        "connect_args": {
+            "connect_timeout": 5,
+            # Server-side prepared statements break behind a transaction pooler.
+            "prepare_threshold": None,
+            "application_name": "wavu",
+            "options": "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=15s",
+        },
+    }
+    db.init_app(app)
+    with app.app_context():
+        event.listen(db.engine, "connect", _refuse_privileged_role)
+
+
+def _refuse_privileged_role(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    """Runs on every new connection, so that no outage at start-up and no later change of a role slips past it."""
+    cursor = connection.cursor()
+    try:
+        cursor.execute(
+            "SELECT current_user, rolsuper OR rolbypassrls OR EXISTS ("
+            " SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            " WHERE n.nspname = 'public' AND c.relkind = 'r' AND pg_has_role(current_user, c.relowner, 'MEMBER'))"
+            " FROM pg_roles WHERE rolname = current_user"
+        )
+        role, privileged = cursor.fetchone()  # type: ignore[misc]
+    finally:
+        cursor.close()
+        connection.rollback()
+    if privileged:
+        raise PrivilegedRole(
+            f"DATABASE_URL connects as {role}, which owns tables or bypasses row-level security; use wavu_app"
+        )
+
+
+@contextmanager
+def transaction() -> Iterator[None]:
+    """One edge's transaction, and the only place that commits: a request, a job, a batch of a daemon.
+
+    Commits if the block ends, rolls back if it raises, and gives the connection back either way. Raises
+    InsideTransaction where one is open already: rules flush at most.
+    """
+    assert_no_transaction("an edge")
+    try:
+        yield
+        db.session.commit()
+    except BaseException:
+        db.session.rollback()
+        raise
+    finally:
+        db.session.remove()
+
+
+def assert_no_transaction(what: str) -> None:
+    """Call before anything that waits for the outside world: a connection must never wait with us."""
+    if db.session.registry.has() and db.session.in_transaction():
+        raise InsideTransaction(f"{what} was called inside a transaction")

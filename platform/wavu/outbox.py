@@ -1,0 +1,133 @@
+"""The outbox: every piece of work that must happen after a commit is a row of the same commit.
+
+PostgreSQL is the truth and Redis only a doorbell: the relay hands rows to RQ by id, a worker opens the row, and what
+Redis forgets is handed out again when its lease runs out. docs/adr/0003 tells why.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import CheckConstraint, UniqueConstraint, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Mapped, mapped_column
+
+from wavu import ids
+from wavu.db import TenantRow, db
+
+
+class Queue(StrEnum):
+    """One worker process each. Settling money never waits behind a call to anyone."""
+
+    SETTLEMENT = "settlement"
+    DARAJA = "daraja"
+    NETWORK = "network"
+    MESSAGES = "messages"
+    BULK = "bulk"
+
+
+# How long a worker may hold a row before it is handed out again. Longer than any job of that queue may run.
+LEASE_SECONDS = {Queue.SETTLEMENT: 15, Queue.DARAJA: 45, Queue.NETWORK: 30, Queue.MESSAGES: 60, Queue.BULK: 120}
+
+# Seconds before the 2nd, 3rd, … attempt; the last goes on for ever, until a row is a day old.
+BACKOFF_SECONDS = (1, 2, 5, 15, 60, 300, 900)
+DEAD_AFTER = "24 hours"
+
+
+class OutboxRow(TenantRow):
+    """One job to be done for one tenant. `key` makes a fact's job unique; `attempts` fences off late workers."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "job", "key"),
+        CheckConstraint("state IN ('ready', 'done', 'dead')", name="state"),
+    )
+
+    queue: Mapped[str]
+    job: Mapped[str]
+    key: Mapped[str]
+    payload: Mapped[dict[str, Any]]
+    state: Mapped[str] = mapped_column(default="ready")
+    attempts: Mapped[int] = mapped_column(default=0)
+    run_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    lease_until: Mapped[datetime | None]
+    started_attempt: Mapped[int | None]
+    last_error: Mapped[str | None]
+    done_at: Mapped[datetime | None]
+
+
+def put(queue: Queue, job: str, key: str, payload: dict[str, Any], *, run_at: datetime | None = None) -> None:
+    """Adds a job to the running transaction. The same (job, key) of a tenant is added once, however often put."""
+    values: dict[str, Any] = {"queue": queue.value, "job": job, "key": key, "payload": payload}
+    if run_at is not None:
+        values["run_at"] = run_at
+    db.session.execute(
+        insert(OutboxRow)
+        .values(id=ids.new_id(), tenant_id=func.app.tenant_id(), **values)
+        .on_conflict_do_nothing(index_elements=["tenant_id", "job", "key"])
+    )
+    db.session.execute(text("SELECT pg_notify('outbox', :queue)"), {"queue": queue.value})
+
+
+def open_row(row_id: UUID, attempt: int) -> OutboxRow | None:
+    """Locks a row for the worker that was handed this attempt.
+
+    None where there is nothing to do: done, dead, handed to someone else since, or being worked on this moment.
+    """
+    return db.session.scalar(
+        select(OutboxRow)
+        .where(OutboxRow.id == row_id, OutboxRow.attempts == attempt, OutboxRow.state == "ready")
+        .with_for_update(skip_locked=True)
+    )
+
+
+def start(row: OutboxRow) -> bool:
+    """Marks the attempt as begun before its outside call. False where it had begun already: a second delivery."""
+    if row.started_attempt == row.attempts:
+        return False
+    row.started_attempt = row.attempts
+    row.lease_until = func.now() + func.make_interval(0, 0, 0, 0, 0, 0, LEASE_SECONDS[Queue(row.queue)])
+    return True
+
+
+def finish(row: OutboxRow, outcome: str | None = None) -> None:
+    """The job's effects and this mark commit together. `outcome` is a business no that ended the job."""
+    row.state, row.done_at, row.lease_until, row.last_error = "done", func.now(), None, outcome
+    # Its place is free: the relay may hand out the tenant's next.
+    db.session.execute(text("SELECT pg_notify('outbox', :queue)"), {"queue": row.queue})
+
+
+def postpone(row_id: UUID, attempt: int, error: str, *, at_least_seconds: int = 0) -> str | None:
+    """Puts a failed attempt back with backoff, or declares the row dead after a day.
+
+    Returns the new state, or None where the attempt no longer counts.
+    """
+    delay = max(at_least_seconds, BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS)) - 1])
+    return db.session.scalar(
+        update(OutboxRow)
+        .where(OutboxRow.id == row_id, OutboxRow.attempts == attempt, OutboxRow.state == "ready")
+        .values(
+            state=text(f"CASE WHEN created_at < now() - interval '{DEAD_AFTER}' THEN 'dead' ELSE 'ready' END"),
+            run_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, delay),
+            lease_until=None,
+            last_error=error[:500],
+        )
+        .returning(OutboxRow.state)
+    )
+
+
+class Backlog(NamedTuple):
+    """All tenants' work, in numbers. `overdue_seconds` is how long the oldest due row has waited for a worker."""
+
+    overdue_seconds: float
+    waiting: int
+    oldest_at: datetime | None
+    dead: int
+
+
+def backlog() -> Backlog:
+    """Needs no tenant; reveals none."""
+    return Backlog(*db.session.execute(text("SELECT * FROM app.outbox_health()")).one())

@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from wavu.errors import Kind, N_, Refused
+
+
+class BadSlug(Refused):
+    message = N_("Use 3 to 40 small letters, digits and single hyphens, starting with a letter; some names are kept.")
+
+
+class NameTaken(Refused):
+    kind = Kind.CONFLICT
+    message = N_("%(name)s is taken. Choose another.")
+
+
+class TenantSuspended(Refused):
+    kind = Kind.FORBIDDEN
+    message = N_("This service is suspended.")

@@ -1,0 +1,185 @@
+"""Secrets at rest. A key of ours (KEK, from VAULT_KEYS) wraps one data key (DEK) per tenant, which seals values.
+
+A sealed value opens only in the tenant, table, column and row for which it was sealed (AES-256-GCM with these as
+associated data); destroying a tenant's data keys destroys its secrets, backups included.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, overload
+from uuid import UUID
+
+from cachetools import LRUCache
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from flask import current_app
+from sqlalchemy import select, update
+from sqlalchemy.orm import InstrumentedAttribute, Mapped
+
+from wavu.db import TenantRow, db, tenant_context
+
+_NONCE_BYTES = 12
+_KEK_ID_BYTES = 2
+_VERSION_BYTES = 4
+
+
+class CannotOpen(Exception):
+    """A sealed value does not open: moved to another place, changed, or its key is gone."""
+
+
+class VaultKey(TenantRow):
+    """One data key of a tenant, wrapped. The highest version seals; older ones only open."""
+
+    __tablename__ = "vault_key"
+
+    version: Mapped[int]
+    kek: Mapped[int]
+    wrapped: Mapped[bytes]
+
+
+class Vault:
+    """The keys of this deployment in this process. Data keys are unwrapped once and kept in memory."""
+
+    def __init__(self, keks: dict[int, bytes]) -> None:
+        self._keks = {number: AESGCM(key) for number, key in keks.items()}
+        self.newest_kek = max(keks)
+        self._opened: LRUCache[tuple[UUID, int], AESGCM] = LRUCache(4096)
+
+    def wrap(self, tenant_id: UUID, version: int, key: bytes) -> bytes:
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return nonce + self._keks[self.newest_kek].encrypt(nonce, key, _wrap_data(tenant_id, version))
+
+    def unwrap(self, row: VaultKey) -> bytes:
+        kek = self._keks.get(row.kek)
+        if kek is None:
+            raise CannotOpen(f"VAULT_KEYS has no key {row.kek}, which wraps a tenant's data key")
+        try:
+            return kek.decrypt(
+                row.wrapped[:_NONCE_BYTES], row.wrapped[_NONCE_BYTES:], _wrap_data(row.tenant_id, row.version)
+            )
+        except InvalidTag:
+            raise CannotOpen(f"key {row.kek} of VAULT_KEYS is not the one that wrapped a tenant's data key") from None
+
+    def data_key(self, row: VaultKey) -> AESGCM:
+        at = (row.tenant_id, row.version)
+        if at not in self._opened:
+            self._opened[at] = AESGCM(self.unwrap(row))
+        return self._opened[at]
+
+
+def _wrap_data(tenant_id: UUID, version: int) -> bytes:
+    return f"wavu-dek|{tenant_id}|{version}".encode()
+
+
+def _vault() -> Vault:
+    vault: Vault = current_app.extensions["vault"]
+    return vault
+
+
+def _key_row(version: int | None = None) -> VaultKey | None:
+    query = select(VaultKey).order_by(VaultKey.version.desc()).limit(1)
+    return db.session.scalar(query if version is None else query.where(VaultKey.version == version))
+
+
+def _new_key(version: int) -> VaultKey:
+    tenant_id = tenant_context.get()
+    assert tenant_id is not None
+    vault = _vault()
+    row = VaultKey(version=version, kek=vault.newest_kek, wrapped=vault.wrap(tenant_id, version, secrets.token_bytes(32)))
+    db.session.add(row)
+    db.session.flush()
+    return row
+
+
+def _place(table: str, column: str, row_id: UUID, version: int) -> bytes:
+    return f"{tenant_context.get()}|{table}|{column}|{row_id}|{version}".encode()
+
+
+def seal(table: str, column: str, row_id: UUID, value: str) -> bytes:
+    """Seals a text for one place of the current tenant. Needs a transaction; makes the tenant's first key if none."""
+    row = _key_row() or _new_key(1)
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    sealed = _vault().data_key(row).encrypt(nonce, value.encode(), _place(table, column, row_id, row.version))
+    return row.version.to_bytes(_VERSION_BYTES) + nonce + sealed
+
+
+def open_sealed(table: str, column: str, row_id: UUID, sealed: bytes) -> str:
+    """Opens what seal() made for the same place. Raises CannotOpen anywhere else."""
+    version = int.from_bytes(sealed[:_VERSION_BYTES])
+    row = _key_row(version)
+    if row is None:
+        raise CannotOpen("the data key is gone")
+    nonce, body = sealed[_VERSION_BYTES:][:_NONCE_BYTES], sealed[_VERSION_BYTES + _NONCE_BYTES :]
+    try:
+        return _vault().data_key(row).decrypt(nonce, body, _place(table, column, row_id, version)).decode()
+    except InvalidTag:
+        raise CannotOpen(f"a sealed value of {table}.{column} was moved or changed") from None
+
+
+class Sealed:
+    """An attribute of a TenantRow whose value is sealed in a bytes column: `secret = Sealed("secret_sealed")`.
+
+    Assigning seals at once (the row needs its id), reading opens, None stays None.
+    """
+
+    columns: list[tuple[type[TenantRow], str]] = []
+
+    def __init__(self, column: str) -> None:
+        self._column = column
+
+    def __set_name__(self, owner: type[Any], name: str) -> None:
+        Sealed.columns.append((owner, self._column))
+
+    @overload
+    def __get__(self, row: None, owner: type[Any]) -> Sealed: ...
+    @overload
+    def __get__(self, row: TenantRow, owner: type[Any]) -> str | None: ...
+    def __get__(self, row: TenantRow | None, owner: type[Any]) -> Sealed | str | None:
+        if row is None:
+            return self
+        sealed = getattr(row, self._column)
+        return None if sealed is None else open_sealed(row.__tablename__, self._column, row.id, sealed)
+
+    def __set__(self, row: TenantRow, value: str | None) -> None:
+        sealed = None if value is None else seal(row.__tablename__, self._column, row.id, value)
+        setattr(row, self._column, sealed)
+
+
+def rewrap() -> int:
+    """Wraps the current tenant's data keys with the newest key of VAULT_KEYS. Returns how many it changed."""
+    vault, changed = _vault(), 0
+    for row in db.session.scalars(select(VaultKey).where(VaultKey.kek != vault.newest_kek).with_for_update()):
+        row.wrapped, row.kek = vault.wrap(row.tenant_id, row.version, vault.unwrap(row)), vault.newest_kek
+        changed += 1
+    return changed
+
+
+def rotate() -> int:
+    """Gives the current tenant a new data key and seals every value again with it. Returns how many values.
+
+    Older keys are deleted in the same transaction, once nothing is sealed with them.
+    """
+    newest = _key_row()
+    if newest is None:
+        return 0
+    _new_key(newest.version + 1)
+    resealed = sum(_reseal(model, column) for model, column in Sealed.columns)
+    db.session.flush()
+    for row in db.session.scalars(select(VaultKey).where(VaultKey.version <= newest.version)):
+        db.session.delete(row)
+    return resealed
+
+
+def _reseal(model: type[TenantRow], column: str) -> int:
+    attribute: InstrumentedAttribute[bytes | None] = getattr(model, column)
+    rows = db.session.execute(select(model.id, attribute).where(attribute.is_not(None)).with_for_update()).all()
+    for row_id, sealed in rows:
+        value = open_sealed(model.__tablename__, column, row_id, sealed)
+        db.session.execute(
+            update(model)
+            .where(model.id == row_id)
+            .values({column: seal(model.__tablename__, column, row_id, value)})
+            .execution_options(synchronize_session=False)
+        )
+    return len(rows)

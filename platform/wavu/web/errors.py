@@ -1,0 +1,143 @@
+"""Errors as people and machines see them: a page or JSON, with what happened, what to do, and a reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import NamedTuple
+
+import structlog
+from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request
+from flask_babel import gettext as _
+from flask_wtf.csrf import CSRFError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from werkzeug.exceptions import HTTPException
+
+from wavu.errors import Kind, N_, Outage, Refused
+from wavu.web.flask_app import is_outage
+from wavu.web.hosts import MisdirectedRequest, Site
+
+log = structlog.get_logger(__name__)
+
+STATUS = {
+    Kind.INVALID: 422,
+    Kind.UNAUTHENTICATED: 401,
+    Kind.FORBIDDEN: 403,
+    Kind.NOT_FOUND: 404,
+    Kind.CONFLICT: 409,
+    Kind.TOO_MANY: 429,
+}
+
+_TITLES = {
+    400: N_("That request was not understood"),
+    403: N_("Not allowed"),
+    404: N_("Nothing here"),
+    405: N_("That cannot be done here"),
+    413: N_("Too much at once"),
+    429: N_("Too many requests"),
+    500: N_("Something went wrong on our side"),
+    503: N_("Back in a moment"),
+}
+_ADVICE = {
+    400: N_("Go back, reload the page and try again."),
+    404: N_("The address may be mistyped, or what was here is gone."),
+    405: N_("Go back and use the buttons on the page."),
+    413: N_("The request is larger than we accept."),
+    429: N_("Wait a minute, then try again."),
+    500: N_("We have been told. Nothing you entered was saved; try again in a minute."),
+    503: N_("We cannot reach our database. Nothing was lost; try again in a few seconds."),
+}
+
+
+class Problem(NamedTuple):
+    """What an error page shows. `reference` is what the person can tell us and we can find in the logs."""
+
+    status: int
+    code: str
+    title: str
+    message: str
+    reference: str | None
+    retry_after: int | None
+
+
+Renderer = Callable[[Problem], "str | Response"]
+
+
+def init_errors(app: Flask) -> None:
+    """Installs the handlers. A surface with a look of its own puts its Renderer into app.extensions['error_pages']."""
+    app.extensions["error_pages"] = {}
+    app.register_error_handler(MisdirectedRequest, _misdirected)
+    app.register_error_handler(Refused, _refused)
+    app.register_error_handler(CSRFError, _csrf)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _bug_or_outage)
+
+
+def _misdirected(error: MisdirectedRequest) -> Response:
+    return Response(f"{error.description}\n", status=421, mimetype="text/plain")
+
+
+def _refused(error: Refused) -> Response:
+    status = STATUS[error.kind]
+    title = _(_TITLES.get(status, N_("This cannot be done")))
+    return _answer(Problem(status, error.code, title, _(error.message) % error.facts, None, None))
+
+
+def _csrf(error: CSRFError) -> Response:
+    message = _("This page was open for too long or cookies are off. Go back, reload it and try again.")
+    return _answer(Problem(400, "stale_form", _("Please try again"), message, None, None))
+
+
+def _http(error: HTTPException) -> Response:
+    if error.response is not None:
+        return make_response(error.response)
+    status = error.code or 500
+    if status == 503:
+        return _unavailable(getattr(error, "retry_after", None) or 5)
+    if 300 <= status < 400:
+        return make_response(error.get_response())
+    code = HTTPStatus(status).phrase.lower().replace(" ", "_")
+    title, advice = _(_TITLES.get(status, N_("That did not work"))), _(_ADVICE.get(status, _ADVICE[400]))
+    response = _answer(Problem(status, code, title, advice, None, None))
+    if status == 405 and getattr(error, "valid_methods", None):
+        response.headers["Allow"] = ", ".join(error.valid_methods or [])
+    return response
+
+
+def _bug_or_outage(error: Exception) -> Response:
+    if is_outage(error):
+        retry_after = error.retry_after_seconds if isinstance(error, Outage) else 5
+        log.warning("outage", error=type(error).__name__)
+        return _unavailable(retry_after)
+    log.exception("bug", error=type(error).__name__)
+    return _answer(Problem(500, "bug", _(_TITLES[500]), _(_ADVICE[500]), g.get("request_id"), None))
+
+
+def _unavailable(retry_after: int) -> Response:
+    return _answer(Problem(503, "unavailable", _(_TITLES[503]), _(_ADVICE[503]), None, retry_after))
+
+
+def _answer(problem: Problem) -> Response:
+    site: Site | None = request.environ.get("wavu.site")
+    if site is None:
+        response = Response(f"{problem.title}. {problem.message}\n", mimetype="text/plain")
+    elif request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
+        response = jsonify(error=problem._asdict())
+    else:
+        response = make_response(_page(site, problem))
+    response.status_code = problem.status
+    if problem.retry_after:
+        response.headers["Retry-After"] = str(problem.retry_after)
+    return response
+
+
+def _page(site: Site, problem: Problem) -> str | Response:
+    """The surface's own page, or the plain one where that fails too: an error page must not need the database."""
+    renderer: Renderer | None = current_app.extensions["error_pages"].get(site.surface)
+    if renderer is not None:
+        try:
+            return renderer(problem)
+        except (DBAPIError, PoolTimeout):
+            log.warning("error page fell back", surface=site.surface)
+    return render_template("errors/error.html", **problem._asdict())

@@ -1,0 +1,57 @@
+"""Forms: WTForms with our fields. CSRF is checked before any view, by CSRFProtect."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from email_validator import EmailNotValidError, validate_email
+from flask_babel import lazy_gettext as _l
+from wtforms import EmailField, Form, PasswordField, SelectField, StringField
+from wtforms.validators import DataRequired, Length, ValidationError
+
+
+class BaseForm(Form):
+    """Values are stripped; `show(refusal)` puts a business no on the field it is about."""
+
+    class Meta:
+        def bind_field(self, form: Form, unbound_field: Any, options: dict[str, Any]) -> Any:
+            filters = list(unbound_field.kwargs.get("filters", ()))
+            if unbound_field.field_class is not PasswordField:
+                filters.append(_strip)
+            return unbound_field.bind(form=form, filters=filters, **options)
+
+
+def _strip(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
+
+
+class Email:
+    """An address that mail can be sent to, as far as its form tells. Checks no DNS."""
+
+    def __call__(self, form: Form, field: Any) -> None:
+        try:
+            field.data = validate_email(field.data or "", check_deliverability=False, test_environment=True).normalized
+        except EmailNotValidError:
+            raise ValidationError(_l("Enter an e-mail address, such as name@example.com.")) from None
+
+
+class Color:
+    def __call__(self, form: Form, field: Any) -> None:
+        if not re.fullmatch(r"#[0-9a-fA-F]{6}", field.data or ""):
+            raise ValidationError(_l("Enter a colour as # and six digits, such as #00853e."))
+
+
+def required(message: Any = None) -> DataRequired:
+    return DataRequired(message or _l("Fill this in."))
+
+
+def name_field(label: Any, **options: Any) -> StringField:
+    return StringField(label, [required(), Length(max=120)], **options)
+
+
+def email_field(label: Any, **options: Any) -> EmailField:
+    return EmailField(label, [required(), Length(max=254), Email()], **options)
+
+
+__all__ = ["BaseForm", "Color", "Email", "PasswordField", "SelectField", "StringField", "email_field", "name_field"]

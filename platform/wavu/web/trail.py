@@ -1,0 +1,40 @@
+"""The audit trail in words. An action that has no words here shows as its code, and a test names it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import gettext as _
+
+from wavu.audit import AuditEntry
+from wavu.errors import N_
+
+# (what happened, a sentence about it filled from the facts)
+ACTIONS: dict[str, tuple[str, str]] = {
+    "tenant.created": (N_("ISP added"), "%(name)s"),
+    "tenant.suspended": (N_("ISP suspended"), N_("%(name)s. Reason: %(reason)s")),
+    "tenant.resumed": (N_("ISP resumed"), "%(name)s"),
+    "team.invited": (N_("Invitation sent"), "%(email)s"),
+    "team.invitation_revoked": (N_("Invitation withdrawn"), "%(email)s"),
+    "team.joined": (N_("Joined the team"), "%(email)s"),
+    "team.role_changed": (N_("Role changed"), "%(name)s"),
+    "team.removed": (N_("Removed from the team"), "%(name)s"),
+    "vault.rotated": (N_("Encryption keys renewed"), ""),
+    "router.added": (N_("Router added"), N_("%(name)s at %(address)s")),
+}
+
+
+def entries(trail: list[AuditEntry]) -> list[dict[str, Any]]:
+    """Lines for the timeline macro."""
+    shown = []
+    for entry in trail:
+        action, detail = ACTIONS.get(entry.action, (entry.action, ""))
+        shown.append(
+            {
+                "action": _(action),
+                "detail": _(detail) % entry.facts if detail else None,
+                "actor": entry.actor,
+                "at": entry.created_at,
+            }
+        )
+    return shown

@@ -1,0 +1,126 @@
+"""The virtual phone: a person sees the STK prompt as on a handset and types a PIN, cancels or ignores it.
+
+Works without JavaScript and asks no other host for anything.
+"""
+
+from __future__ import annotations
+
+import re
+from math import ceil
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, abort, make_response, redirect, render_template, request
+from werkzeug.wrappers import Response as AnyResponse
+
+from .callbacks import description
+from .express import NotPossible
+from .world import Attempt, World
+
+if TYPE_CHECKING:
+    from .simulator import Simulator
+
+_REFRESH_SECONDS = 3
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+_OUTCOMES = {"0": "Paid.", "1032": "You cancelled this request.", "2001": "Wrong PIN. Nothing was paid."}
+
+
+def normalised(typed: str) -> str | None:
+    """Build sheet 2.7: 07.., 01.., +254.., 254.., 7.., 1.. to the 12-digit form."""
+    match = re.fullmatch(r"(?:\+?254|0)?([17][0-9]{8})", re.sub(r"[\s-]", "", typed))
+    return f"254{match[1]}" if match else None
+
+
+def blueprint(sim: Simulator) -> Blueprint:
+    pages = Blueprint("phone", __name__, url_prefix="/phone")
+
+    @pages.get("/")
+    def phones() -> AnyResponse:
+        typed = request.args.get("number", "")
+        if msisdn := normalised(typed):
+            return redirect(f"/phone/{msisdn}", 303)
+        with sim.world.lock:
+            known = [_summary(sim.world, msisdn) for msisdn in sim.world.subscribers]
+        known.sort(key=lambda one: (not one["prompt"], one["msisdn"]))
+        refresh = None if typed else _REFRESH_SECONDS
+        return _page("phones.html", phones=known, typed=typed, refresh=refresh)
+
+    @pages.get("/<number>")
+    def phone(number: str) -> AnyResponse:
+        msisdn = normalised(number) or abort(404)
+        return _handset(sim, msisdn) if msisdn == number else redirect(f"/phone/{msisdn}", 303)
+
+    @pages.post("/<number>/answer")
+    def answer(number: str) -> AnyResponse:
+        msisdn = normalised(number) or abort(404)
+        try:
+            attempt = sim.attempt(request.form.get("prompt", ""))
+            if attempt.msisdn != msisdn:
+                abort(404)
+            sim.desk.answer(attempt, request.form.get("action", ""), request.form.get("pin", ""))
+        except LookupError:
+            abort(404)
+        except NotPossible as refusal:
+            return _handset(sim, msisdn, error=f"{refusal}", status=409)
+        return redirect(f"/phone/{msisdn}", 303)
+
+    @pages.post("/<number>/power")
+    def power(number: str) -> AnyResponse:
+        msisdn = normalised(number) or abort(404)
+        sim.subscriber(msisdn, reachable=request.form.get("on") == "yes")
+        return redirect(f"/phone/{msisdn}", 303)
+
+    return pages
+
+
+def _handset(sim: Simulator, msisdn: str, error: str = "", status: int = 200) -> AnyResponse:
+    world = sim.world
+    with world.lock:
+        owner = world.subscribers.get(msisdn)
+        prompt = next((a for a in world.prompts(msisdn) if not a.ignored), None)
+        left = _seconds_left(world, prompt) if prompt else 0
+        refresh = left + 1 if prompt else _REFRESH_SECONDS
+        messages = [(f"{world.clock.eat(m.at):%d/%m %H:%M}", m.text) for m in (owner.messages[::-1] if owner else [])]
+        return _page(
+            "phone.html", status, msisdn=msisdn, local="0" + msisdn[3:], owner=owner, prompt=prompt, left=left,
+            refresh=refresh, messages=messages[:8], last=_last(world, msisdn), error=error,
+            time=f"{world.clock.eat():%H:%M}",
+        )  # fmt: skip
+
+
+def _summary(world: World, msisdn: str) -> dict[str, object]:
+    prompts = world.prompts(msisdn)
+    return {
+        "msisdn": msisdn,
+        "local": "0" + msisdn[3:],
+        "name": world.subscribers[msisdn].name,
+        "prompt": prompts[0].prompt_text if prompts else "",
+        "messages": len(world.subscribers[msisdn].messages),
+    }
+
+
+def _seconds_left(world: World, attempt: Attempt) -> int:
+    return max(0, ceil(attempt.accepted_at + attempt.knobs.stk_prompt_seconds - world.clock.epoch()))
+
+
+def _last(world: World, msisdn: str) -> dict[str, object] | None:
+    """How the newest request to this phone ended."""
+    done = [a for a in world.attempts_of(msisdn) if not a.open]
+    if not done:
+        return None
+    newest = done[-1]
+    code = newest.result_code or ""
+    return {
+        "good": code == "0",
+        "title": f"KES {newest.amount:,} to {newest.merchant.name}",
+        "text": _OUTCOMES.get(code, description(code)),
+        "code": code,
+        "receipt": newest.receipt,
+    }
+
+
+def _page(template: str, status: int = 200, **context: object) -> Response:
+    page = make_response(render_template(template, **context), status)
+    page.headers["Content-Security-Policy"] = _POLICY
+    page.headers["Cache-Control"] = "no-store"
+    page.headers["X-Content-Type-Options"] = "nosniff"
+    return page

@@ -1,0 +1,269 @@
+"""The whole simulator in one object: serve it in-process, script people, turn knobs, read the book."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import threading
+from collections import deque
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, abort, request
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+
+from . import control, phone
+from .callbacks import RESULTS
+from .clock import Clock
+from .courier import Courier, Letter, loopback_address
+from .express import OUTCOMES, ExpressDesk, NotPossible
+from .gateway import Gateway
+from .journal import Journal
+from .knobs import FORGERIES, BadKnob, Knobs, number
+from .world import EXPRESS, App, Attempt, Merchant, Receipt, Rule, Script, Subscriber, Unknown, World
+
+
+class Simulator:
+    """A Daraja of one's own on loopback. All methods are safe from any thread.
+
+    `seed` fixes every draw and identifier; `start` and `frozen` fix the clock, so that a test moves it with `advance`.
+    """
+
+    def __init__(
+        self, seed: int = 0, *, start: datetime | None = None, frozen: bool = False, journal: Path | None = None
+    ) -> None:
+        self.clock = Clock(start, frozen=frozen)
+        self.world = World(self.clock, seed)
+        self.journal = Journal(lambda: self.clock.eat().isoformat(), journal)
+        self.courier = Courier(self.world, self.journal)
+        self.desk = ExpressDesk(self.world, self.courier)
+        self.web = Flask(__name__, template_folder="pages", static_folder=None)
+        self.web.before_request(_loopback_names_only)
+        self.gateway = Gateway(self.web, self.world, self.journal)
+        self.gateway.mount("/mpesa/stkpush/v1/processrequest", "stk", EXPRESS, self.desk.push)
+        self.gateway.mount("/mpesa/stkpushquery/v1/query", "query", EXPRESS, self.desk.query)
+        self.web.register_blueprint(control.blueprint(self))
+        self.web.register_blueprint(phone.blueprint(self))
+        self.base_url = ""
+        self._server: BaseWSGIServer | None = None
+
+    # -- life
+
+    @property
+    def control_url(self) -> str:
+        return f"{self.base_url}/control"
+
+    def serve(self, port: int = 0, bind: str = "127.0.0.1") -> Simulator:
+        """Start answering on loopback; port 0 takes a free one. Raises ValueError for any other address."""
+        address = require_loopback(bind)
+        self._server = make_server(address, port, self.web, threaded=True, request_handler=_Quiet)
+        host = f"[{address}]" if ":" in address else address
+        self.base_url = f"http://{host}:{self._server.server_port}"
+        self.clock.start()
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), name="daraja-http", daemon=True).start()
+        return self
+
+    def close(self) -> None:
+        self.gateway.release()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+        self.clock.close()
+        self.courier.close()
+
+    def __enter__(self) -> Simulator:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def reset(self, seed: int | None = None) -> None:
+        """As new: no apps, phones, knobs or history. The clock keeps its time."""
+        with self.world.lock:
+            self.clock.forget()
+            self.world.reset(self.world.seed if seed is None else seed)
+            self.gateway.calm()
+            self.courier.letters.clear()
+            self.courier.held.clear()
+
+    # -- who exists
+
+    def add_app(
+        self, consumer_key: str, consumer_secret: str, shortcode: str, *, passkey: str, till: str | None = None,
+        name: str = "", products: Iterable[str] = (EXPRESS,), max_balance: int | None = None,
+    ) -> App:  # fmt: skip
+        """An app and its merchant; with `till`, `shortcode` is the store number. The same key or shortcode is replaced.
+
+        A merchant keeps its balance when it is given again (a second app for it, or a new passkey).
+        """
+        for code in filter(None, (shortcode, till)):
+            if not re.fullmatch(r"[0-9]{5,7}", code):
+                raise ValueError(f"{code!r} is not a shortcode")
+        with self.world.lock:
+            made = Merchant(shortcode, passkey, name or f"MERCHANT {shortcode}", till, max_balance=max_balance)
+            known = self.world.merchants.setdefault(shortcode, made)
+            known.passkey, known.name, known.till, known.max_balance = passkey, made.name, till, max_balance
+            app = self.world.apps[consumer_key] = App(consumer_key, consumer_secret, shortcode, set(products))
+            return app
+
+    def set_products(self, consumer_key: str, products: Iterable[str]) -> None:
+        """Tokens already issued keep the products they were issued with."""
+        with self.world.lock:
+            self._app(consumer_key).products = set(products)
+
+    def revoke_tokens(self, consumer_key: str) -> None:
+        with self.world.lock:
+            self.world.kill_tokens(self._app(consumer_key).consumer_key)
+
+    def _app(self, consumer_key: str) -> App:
+        if consumer_key not in self.world.apps:
+            raise Unknown(f"there is no app {consumer_key!r}")
+        return self.world.apps[consumer_key]
+
+    def subscriber(self, msisdn: str, **changes: Any) -> Subscriber:
+        """The phone with this number, made on first mention. Changes: name, pin, balance, reachable, wrong_pins."""
+        if not re.fullmatch(r"254[17][0-9]{8}", msisdn):
+            raise ValueError(f"{msisdn!r} is not a number like 254712345678")
+        if unknown := set(changes) - {"name", "pin", "balance", "reachable", "wrong_pins"}:
+            raise ValueError(f"a subscriber has no {', '.join(sorted(unknown))}")
+        with self.world.lock:
+            who = self.world.subscriber(msisdn)
+            vars(who).update(changes)
+            return who
+
+    # -- knobs, rules, scripts
+
+    def set_knobs(self, knobs: Mapping[str, object]) -> None:
+        """`{"callback.drop": 1}`; see knobs.py for all. Raises BadKnob and changes nothing if one is wrong."""
+        with self.world.lock:
+            self.world.knobs = self.world.knobs.changed(knobs)
+
+    def reset_knobs(self) -> None:
+        """Every knob to its default, no rules, no scripts."""
+        with self.world.lock:
+            self.world.knobs = Knobs()
+            self.world.rules.clear()
+            self.world.scripts.clear()
+            self.gateway.calm()
+
+    def rule(self, knobs: Mapping[str, object], **match: Any) -> Rule:
+        """Knobs for some exchanges only: by shortcode, msisdn, consumer_key; `times` of them after the first `skip`."""
+        Knobs().changed(knobs)
+        if unknown := set(match) - {"shortcode", "msisdn", "consumer_key", "times", "skip"}:
+            raise BadKnob(f"a rule has no {', '.join(sorted(unknown))}")
+        with self.world.lock:
+            made = Rule(len(self.world.rules) + 1, dict(knobs), **match)
+            self.world.rules.append(made)
+            return made
+
+    def script(self, msisdn: str, *outcomes: str | Script | Mapping[str, Any]) -> None:
+        """What the person with this phone does at the next prompts, in order: one of OUTCOMES or a result code."""
+        self.subscriber(msisdn)
+        scripts = [_script(outcome) for outcome in outcomes]
+        with self.world.lock:
+            self.world.scripts.setdefault(msisdn, deque()).extend(scripts)
+
+    # -- people
+
+    def prompts(self, msisdn: str | None = None) -> list[Attempt]:
+        with self.world.lock:
+            return self.world.prompts(msisdn)
+
+    def answer(self, who: str, action: str, pin: str = "1234") -> Attempt:
+        """Answer the prompt with this CheckoutRequestID, or the one open on this phone: pin, cancel or ignore."""
+        with self.world.lock:
+            found = [self.world.attempts[who]] if who in self.world.attempts else self.world.prompts(who)
+            if not found:
+                raise NotPossible(f"there is no open prompt for {who}")
+            self.desk.answer(found[-1], action, pin)
+            return found[-1]
+
+    # -- what happened
+
+    def attempt(self, checkout_request_id: str) -> Attempt:
+        with self.world.lock:
+            return self.world.attempt(checkout_request_id)
+
+    def attempts(self) -> list[Attempt]:
+        with self.world.lock:
+            return list(self.world.attempts.values())
+
+    def book(self, shortcode: str | None = None) -> list[Receipt]:
+        """Every shilling that moved."""
+        with self.world.lock:
+            return [line for line in self.world.book if shortcode in (None, line.shortcode)]
+
+    def total(self, shortcode: str | None = None) -> int:
+        return sum(line.amount for line in self.book(shortcode))
+
+    def letters(self, checkout_request_id: str | None = None) -> list[Letter]:
+        """Callbacks sent, dropped, waiting and forged, with the receiver's answers."""
+        with self.world.lock:
+            return [m for m in self.courier.letters if checkout_request_id in (None, m.checkout_request_id)]
+
+    # -- callbacks and time
+
+    def forge(self, checkout_request_id: str, forgery: str) -> None:
+        if forgery not in FORGERIES:
+            raise BadKnob(f"forgeries are {', '.join(FORGERIES)}")
+        self.desk.forge(self.attempt(checkout_request_id), forgery)
+
+    def resend(self, checkout_request_id: str) -> None:
+        self.desk.resend(self.attempt(checkout_request_id))
+
+    def flush_callbacks(self) -> None:
+        self.courier.flush()
+
+    def advance(self, seconds: float) -> None:
+        """Let virtual time pass; then wait until the callbacks it caused are off the wire."""
+        self.clock.advance(seconds)
+        self.wait_idle()
+
+    def wait_idle(self, timeout: float = 10.0) -> bool:
+        return self.courier.wait_idle(timeout)
+
+
+def require_loopback(bind: str) -> str:
+    """The simulator holds no secret worth having, but its control API must not be a neighbour's to use."""
+    address = loopback_address(bind)
+    if address is None:
+        raise ValueError(f"the Daraja simulator binds loopback only, not {bind!r}")
+    return str(ipaddress.ip_address(address))
+
+
+def _script(outcome: str | Script | Mapping[str, Any]) -> Script:
+    if isinstance(outcome, Mapping):
+        if unknown := set(outcome) - {"outcome", "after", "knobs"}:
+            raise BadKnob(f"a script has no {', '.join(sorted(unknown))}")
+        made = Script(str(outcome.get("outcome", "")), outcome.get("after"), outcome.get("knobs", {}))
+    else:
+        made = outcome if isinstance(outcome, Script) else Script(outcome)
+    if made.outcome not in OUTCOMES and made.outcome not in RESULTS and not made.outcome.isdigit():
+        raise BadKnob(f"an outcome is one of {', '.join(OUTCOMES)} or a result code, not {made.outcome!r}")
+    if made.after is not None:
+        number(made.after)
+    Knobs().changed(made.knobs)
+    return made
+
+
+def _loopback_names_only() -> Response | None:
+    """A web page elsewhere must not drive the simulator through a name that it points at loopback, or by a form."""
+    origin = request.headers.get("Origin")
+    try:
+        ours = loopback_address(urlsplit(f"//{request.host}").hostname) is not None
+    except ValueError:
+        ours = False
+    if not ours or origin not in (None, f"{request.scheme}://{request.host}"):
+        abort(403)
+    return None
+
+
+class _Quiet(WSGIRequestHandler):
+    """No line per request on the terminal: the journal has them."""
+
+    def log(self, type: str, message: str, *args: object) -> None:
+        return

@@ -1,0 +1,1 @@
+"""The tenant plane: what one ISP owns. Every table here is under forced row-level security."""

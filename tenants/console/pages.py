@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, current_app, g, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+
+from wavu import accounts, audit, clock, tenancy
+from wavu.tenancy import NameKind
+from wavu.web.access import needs
+from wavu.web.errors import Problem
+from wavu.web.guard import current_tenant
+from wavu.web.team_pages import add_team_pages
+from wavu.web.trail import entries
+
+bp = Blueprint("console", __name__, template_folder="templates")
+add_team_pages(bp, path="/team", index="team", template="console/team.html")
+
+PAGE = 50
+
+
+@bp.get("/")
+@needs("home.see")
+def home() -> ResponseReturnValue:
+    hosts = tenancy.names(NameKind.HOST)
+    settings = current_app.extensions["settings"]
+    may_audit = "audit.see" in g.permissions
+    return render_template(
+        "console/home.html",
+        greeting=_greeting(g.signed_in.person.name.split()[0]),
+        portal_host=hosts[0] if hosts else "",
+        portal_url=settings.origin(hosts[0]) if hosts else "",
+        team_size=len(accounts.members()),
+        waiting_invitations=len(accounts.invitations()),
+        second_factor_on=g.signed_in.person.second_factor_on,
+        may_audit=may_audit,
+        entries=entries(audit.trail(limit=8)) if may_audit else [],
+    )
+
+
+def _greeting(name: str) -> str:
+    hour = clock.now().astimezone(ZoneInfo(current_tenant().timezone)).hour
+    if hour < 12:
+        return _("Good morning, %(name)s", name=name)
+    if hour < 17:
+        return _("Good afternoon, %(name)s", name=name)
+    return _("Good evening, %(name)s", name=name)
+
+
+@bp.get("/activity", endpoint="audit")
+@needs("audit.see")
+def activity() -> ResponseReturnValue:
+    before = request.args.get("before", type=int)
+    lines = audit.trail(before=before, limit=PAGE + 1)
+    return render_template(
+        "console/audit.html",
+        entries=entries(lines[:PAGE]),
+        next_url=url_for("console.audit", before=lines[PAGE - 1].sequence) if len(lines) > PAGE else None,
+        first_url=url_for("console.audit") if before is not None else None,
+    )
+
+
+def suspended_page(problem: Problem) -> str:
+    """The console's error page: for a suspended ISP, why and whom to ask."""
+    tenant = g.get("tenant")
+    if problem.code == "tenant_suspended" and tenant is not None:
+        settings = current_app.extensions["settings"]
+        return render_template(
+            "console/suspended.html", reason=tenant.suspended_because, support_email=settings.mail_from
+        )
+    return render_template("errors/error.html", **problem._asdict())

@@ -1,0 +1,1 @@
+"""The two commands: the launcher, its supervisor and servers, and the script `run`."""

@@ -1,0 +1,1 @@
+"""Adapters for time and queues: thin. Rules stay in the tenant plane and the platform."""

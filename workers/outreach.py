@@ -1,0 +1,125 @@
+"""Jobs that tell people things. Mail goes out at least once: a crash between sending and recording repeats it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any
+from uuid import UUID
+
+from flask import current_app
+from flask_babel import force_locale
+from flask_babel import gettext as _
+
+from config import Settings
+from wavu import accounts, mail
+from wavu.tenancy import current_tenant_id, find_tenant
+
+Outside = Generator[Callable[[], None], None, None]
+
+
+def _origin(surface: str) -> str:
+    settings: Settings = current_app.extensions["settings"]
+    prefix = {"backoffice": "staff", "console": "console"}[surface]
+    return settings.origin(f"{prefix}.{settings.platform_domain}")
+
+
+def send_invitation(event: dict[str, Any]) -> Outside:
+    """The link to join a team. An invitation that was withdrawn or renewed meanwhile is not sent."""
+    invitation_id = UUID(event["invitation_id"])
+    invitation = next((found for found in accounts.invitations() if found.id == invitation_id), None)
+    if invitation is None:
+        return
+    token = accounts.open_invitation_token(invitation_id, event["sealed_token"])
+    if not accounts.is_current(invitation, token):
+        return
+    tenant = find_tenant(current_tenant_id())
+    with force_locale(tenant.locale):
+        role = _(accounts.roles_of(tenant.kind)[invitation.role].label)
+        message = mail.Message(
+            to=invitation.email,
+            subject=_("Join %(name)s on Wavu", name=tenant.name),
+            text=_(
+                "Hello,\n\n%(inviter)s invites you to the team of %(name)s. Your role: %(role)s.\n\n"
+                "Accept here within 7 days:\n%(link)s\n\nIf you do not expect this, ignore it: nothing happens.",
+                inviter=invitation.invited_by,
+                name=tenant.name,
+                role=role,
+                link=f"{_origin('backoffice' if tenant.kind == 'platform' else 'console')}/join/{token}",
+            ),
+        )
+    yield lambda: mail.send(message)
+
+
+def send_password_reset(event: dict[str, Any]) -> Outside:
+    """The link to choose a new password."""
+    reset_id = UUID(event["reset_id"])
+    token = accounts.open_reset_token(reset_id, event["sealed_token"])
+    person = accounts.person_of_reset(reset_id)
+    if person is None:
+        return
+    with force_locale(person.locale):
+        message = mail.Message(
+            to=person.email,
+            subject=_("Choose a new password for Wavu"),
+            text=_(
+                "Hello %(name)s,\n\nChoose a new password within 20 minutes:\n%(link)s\n\n"
+                "If you did not ask for this, ignore it: your password stays as it is.",
+                name=person.name,
+                link=f"{_origin(event['surface'])}/reset/{token}",
+            ),
+        )
+    yield lambda: mail.send(message)
+
+
+def tell_credential_changed(event: dict[str, Any]) -> Outside:
+    """A note that a password or a second factor changed, in case it was not its owner."""
+    person = accounts.find_person(UUID(event["person_id"]))
+    with force_locale(person.locale):
+        what = {
+            "password": _("Your password was changed."),
+            "second factor on": _("Two-step sign-in was turned on."),
+            "second factor off": _("Two-step sign-in was turned off."),
+        }[event["what"]]
+        message = mail.Message(
+            to=person.email,
+            subject=_("Your Wavu account changed"),
+            text=_(
+                "Hello %(name)s,\n\n%(what)s\n\nWas it not you? Choose a new password at once: %(link)s",
+                name=person.name,
+                what=what,
+                link=f"{_origin('console')}/forgot",
+            ),
+        )
+    yield lambda: mail.send(message)
+
+
+def tell_owners_suspended(event: dict[str, Any]) -> Outside:
+    """Why their console and portal are closed, to each owner."""
+    yield from _tell_owners(
+        lambda name: _("%(name)s is suspended on Wavu", name=name),
+        lambda name: _(
+            "Hello,\n\nThe console and the portal of %(name)s are closed for now. Reason: %(reason)s\n\n"
+            "Nothing was deleted. Answer this message to talk to us.",
+            name=name,
+            reason=event["reason"],
+        ),
+    )
+
+
+def tell_owners_resumed(_event: dict[str, Any]) -> Outside:
+    """That they are open again, to each owner."""
+    yield from _tell_owners(
+        lambda name: _("%(name)s is open again on Wavu", name=name),
+        lambda name: _("Hello,\n\nThe console and the portal of %(name)s are open again.", name=name),
+    )
+
+
+def _tell_owners(subject: Callable[[str], str], text: Callable[[str], str]) -> Outside:
+    tenant = find_tenant(current_tenant_id())
+    messages = []
+    for membership, person in accounts.members():
+        if membership.role == "owner":
+            with force_locale(person.locale):
+                messages.append(mail.Message(to=person.email, subject=subject(tenant.name), text=text(tenant.name)))
+    if messages:
+        yield lambda: mail.send(*messages)

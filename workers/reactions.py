@@ -1,0 +1,37 @@
+"""The whole choreography on one page: which jobs each event starts, on which queue, and every job there is.
+
+A job is `name: function`. A plain function runs in one transaction of its tenant, with its effects and its mark in
+the outbox committed together: exactly once. A generator function yields the one call to the outside, which runs
+without a transaction; what it returns comes back into the generator in a second one: at least once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from wavu.accounts import CredentialChanged, PasswordResetAsked, PersonInvited
+from wavu.events import Reaction, react
+from wavu.outbox import Queue
+from wavu.tenancy import TenantResumed, TenantSuspendedByStaff
+from workers import housekeeping, outreach
+
+Job = Callable[[dict[str, Any]], Any]
+
+JOBS: dict[str, Job] = {
+    "send_invitation": outreach.send_invitation,
+    "send_password_reset": outreach.send_password_reset,
+    "tell_credential_changed": outreach.tell_credential_changed,
+    "tell_owners_suspended": outreach.tell_owners_suspended,
+    "tell_owners_resumed": outreach.tell_owners_resumed,
+    "forget_old_sessions": housekeeping.forget_old_sessions,
+}
+
+
+def install() -> None:
+    """Declares every event's reactions. Called once, by create_app."""
+    react(PersonInvited, Reaction("send_invitation", Queue.MESSAGES))
+    react(PasswordResetAsked, Reaction("send_password_reset", Queue.MESSAGES))
+    react(CredentialChanged, Reaction("tell_credential_changed", Queue.MESSAGES))
+    react(TenantSuspendedByStaff, Reaction("tell_owners_suspended", Queue.MESSAGES))
+    react(TenantResumed, Reaction("tell_owners_resumed", Queue.MESSAGES))

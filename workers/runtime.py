@@ -1,0 +1,177 @@
+"""Runs jobs: `python -m workers.runtime QUEUE` is one RQ worker on one queue.
+
+A worker on several queues would read them with BLPOP and lose a job when it dies between taking and starting it, so
+there is one process per queue. What RQ knows of a job is a tenant, an outbox row and an attempt; whether the job was
+done stands in the row.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import redis
+import structlog
+from flask import Flask
+from rq import Queue as RqQueue
+from rq import SimpleWorker, Worker
+from rq.serializers import JSONSerializer
+
+from config import ConfigurationError, load
+from wavu import outbox
+from wavu.app import check_database, create_app
+from wavu.db import db, transaction
+from wavu.errors import Outage, Refused
+from wavu.outbox import LEASE_SECONDS, Queue
+from wavu.tenancy import tenant_scope
+from wavu.web.flask_app import is_outage
+from workers.reactions import JOBS
+
+log = structlog.get_logger(__name__)
+
+_app: Flask | None = None
+
+
+def use(app: Flask) -> None:
+    """Sets the application whose jobs this process runs."""
+    global _app
+    _app = app
+
+
+def run(tenant_id: str, row_id: str, attempt: int) -> None:
+    """Performs one attempt of one outbox row; what RQ calls. Raises nothing: the outcome is in the row.
+
+    An attempt that was handed out again since, or is done, does nothing, so a second delivery is harmless.
+    """
+    if _app is None:
+        raise RuntimeError("no application: call workers.runtime.use() first")
+    row = UUID(row_id)
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(row=row_id, attempt=attempt)
+    with _app.app_context(), tenant_scope(UUID(tenant_id)):
+        try:
+            _perform(row, attempt)
+        except Refused as refusal:
+            log.info("job refused", code=refusal.code)
+            _finish(row, attempt, refusal.code)
+        except Exception as error:
+            _put_back(row, attempt, error)
+
+
+def _perform(row_id: UUID, attempt: int) -> None:
+    with transaction():
+        row = outbox.open_row(row_id, attempt)
+        if row is None:
+            return
+        structlog.contextvars.bind_contextvars(job=row.job)
+        job = JOBS[row.job]
+        if not inspect.isgeneratorfunction(job):
+            job(row.payload)
+            outbox.finish(row)
+            return
+        if not outbox.start(row):
+            return
+        steps = job(row.payload)
+        call: Callable[[], Any] | None = next(steps, None)
+        if call is None:
+            outbox.finish(row)
+            return
+    result = call()
+    with transaction():
+        row = outbox.open_row(row_id, attempt)
+        if row is None:
+            return
+        try:
+            steps.send(result)
+        except StopIteration:
+            outbox.finish(row)
+        else:
+            raise RuntimeError(f"{row.job} calls outside twice: one job is one call")
+
+
+def _finish(row_id: UUID, attempt: int, outcome: str) -> None:
+    with transaction():
+        row = outbox.open_row(row_id, attempt)
+        if row is not None:
+            outbox.finish(row, outcome)
+
+
+def _put_back(row_id: UUID, attempt: int, error: Exception) -> None:
+    """Backs off. Where the database itself is away the lease runs out instead."""
+    wait = error.retry_after_seconds if isinstance(error, Outage) else 0
+    if is_outage(error):
+        log.warning("job postponed", error=str(error) if isinstance(error, Outage) else type(error).__name__)
+    else:
+        log.exception("job failed", error=type(error).__name__)
+    try:
+        with transaction():
+            state = outbox.postpone(row_id, attempt, f"{type(error).__name__}: {error}", at_least_seconds=wait)
+    except Exception as again:
+        log.warning("job left to its lease", error=type(again).__name__)
+        return
+    if state == "dead":
+        log.critical("dead letter: this job failed for a day and needs a person")
+
+
+def job_id(row_id: UUID, attempt: int) -> str:
+    return f"ob-{row_id}-{attempt}"
+
+
+def timeout_seconds(queue: Queue) -> int:
+    """How long a job may run: less than its lease, so that two attempts never run side by side."""
+    return LEASE_SECONDS[queue] - 3
+
+
+def make_worker(queue: Queue, connection: redis.Redis) -> Worker:
+    """A worker for one queue. Settlement is database work in milliseconds and runs in the worker itself, on a
+    connection that stays open; jobs that call outside run in a fork, which a hanging peer cannot take down."""
+    kind = SimpleWorker if queue is Queue.SETTLEMENT else Worker
+    return kind(
+        [RqQueue(queue.value, connection=connection, serializer=JSONSerializer)],
+        connection=connection,
+        serializer=JSONSerializer,
+        worker_ttl=45,
+        job_monitoring_interval=10,
+        maintenance_interval=30,
+        log_job_description=False,
+    )
+
+
+def work(queue: Queue, connection: redis.Redis) -> None:
+    """Works until told to stop. Redis may come and go: waiting for it is part of the work."""
+    while True:
+        worker = make_worker(queue, connection)
+        try:
+            worker.work(logging_level="WARNING", with_scheduler=False)
+        except redis.RedisError as error:
+            log.warning("redis is away", error=type(error).__name__)
+        if worker._stop_requested:
+            return
+        time.sleep(0.5)
+
+
+def main() -> None:
+    try:
+        queue, settings = Queue(sys.argv[1]), load()
+    except (IndexError, ValueError):
+        sys.exit(f"usage: python -m workers.runtime {'|'.join(Queue)}")
+    except ConfigurationError as error:
+        sys.exit(str(error))
+    app = create_app(settings)
+    check_database(app)
+    with app.app_context():
+        # What the check opened must not be shared with the forks that jobs run in.
+        db.engine.dispose()
+    use(app)
+    work(queue, redis.Redis.from_url(settings.redis_url.get_secret_value()))
+
+
+if __name__ == "__main__":
+    # RQ imports jobs by name: let it find this module, and the application in it, not a second copy of it.
+    from workers import runtime
+
+    runtime.main()

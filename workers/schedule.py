@@ -1,0 +1,26 @@
+"""Every clock of the system on one page. The relay's leader turns each tick into an outbox row, once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from wavu.outbox import Queue
+
+
+class Clock(NamedTuple):
+    """A job of the platform's own tenant, started every so many seconds, counted from the epoch."""
+
+    job: str
+    every_seconds: int
+    queue: Queue
+
+
+CLOCKS = (Clock("forget_old_sessions", 3600, Queue.BULK),)
+
+
+def tick_of(clock: Clock, now: datetime) -> str:
+    """The name of the tick that an instant falls into: the same for every process that asks."""
+    epoch = int(now.timestamp())
+    start = datetime.fromtimestamp(epoch - epoch % clock.every_seconds, UTC)
+    return f"{clock.job}-{start:%Y%m%dT%H%M%S}"

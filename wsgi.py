@@ -1,0 +1,14 @@
+"""The web application, for gunicorn and for `flask --app wsgi`."""
+
+import sys
+
+from config import ConfigurationError, load
+from wavu.app import check_database, create_app
+from workers.manage import add_commands
+
+try:
+    app = create_app(load())
+except ConfigurationError as error:
+    sys.exit(str(error))
+check_database(app)
+add_commands(app)
