@@ -3,11 +3,12 @@
 import sys
 
 from config import ConfigurationError, load
-from wavu.app import check_database, create_app
+from wavu.app import check_database
+from wavu.surfaces import create_web
 from workers.manage import add_commands
 
 try:
-    app = create_app(load())
+    app = create_web(load())
 except ConfigurationError as error:
     sys.exit(str(error))
 check_database(app)

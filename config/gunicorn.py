@@ -20,11 +20,5 @@ forwarded_allow_ips = "127.0.0.1,::1"
 accesslog = None
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - gunicorn's own heartbeat files
 
-
-def post_fork(server: object, worker: object) -> None:
-    """Connections do not survive a fork: the parent's check of the schema may have left some in the pool."""
-    from wavu.db import db
-    from wsgi import app
-
-    with app.app_context():
-        db.engine.dispose(close=False)
+# No control socket: signals are enough.
+control_socket_disable = True

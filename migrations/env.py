@@ -1,4 +1,7 @@
-"""Runs migrations as wavu_owner (MIGRATE_URL), each in a transaction, giving up at once on a lock it cannot get."""
+"""Runs migrations as wavu_owner (MIGRATE_URL), each in a transaction, giving up at once on a lock it cannot get.
+
+Migrations are written by hand and stand alone: no model is imported here. A test compares the two.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,6 @@ import os
 
 from alembic import context
 from sqlalchemy import create_engine, pool, text
-
-from migrations.tables import metadata
 
 
 def run() -> None:
@@ -20,13 +21,13 @@ def run() -> None:
         connection.execute(text("SELECT pg_advisory_lock(7763120)"))
         connection.execute(text("SET lock_timeout = '2s'"))
         connection.commit()
-        context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=True)
+        context.configure(connection=connection, transaction_per_migration=True)
         with context.begin_transaction():
             context.run_migrations()
 
 
 if context.is_offline_mode():
-    context.configure(dialect_name="postgresql", target_metadata=metadata, literal_binds=True)
+    context.configure(dialect_name="postgresql", literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
 else:

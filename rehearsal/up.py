@@ -134,11 +134,12 @@ class Rehearsal:
         lines = read_procfile(self.root / "Procfile")
         if release := lines.pop("release", None):
             self._once("release", ("/bin/sh", "-c", f"exec {release}"), env, "Migrations")
-        facts = self._seed(env)
         lines |= read_procfile(self.root / "Procfile.dev")
+        self.say(f"Starting {', '.join(lines)} ...")
         for name, command in lines.items():
             self.supervisor.start(App(name, command, env, self.root, self.logs / f"{name}.log"))
-        self.say(f"Starting {', '.join(lines)} ...")
+        # While these load: none of them needs the rehearsal's data to start.
+        facts = self._seed(env)
         self._await_ready(int(ports["PORT"]))
         self.say("Ready.")
         with suppress(OSError):
@@ -206,7 +207,7 @@ class Rehearsal:
         until = time.monotonic() + READY_SECONDS
         answer = ""
         while time.monotonic() < until and not self.supervisor.failing(HOPELESS_AFTER):
-            answer = _ask(f"http://{HOST}:{port}/readyz")
+            answer = _ask(f"http://{HOST}:{port}/healthz")
             if answer == "200":
                 return
             self.supervisor.tick()
@@ -215,7 +216,7 @@ class Rehearsal:
             watch.child for watch in self.supervisor.watches.values() if watch.child.name == "web"
         ]
         tails = "".join(f"\n--- the end of {child.log}:\n{child.log_tail()}" for child in culprits)
-        raise SetupFault(f"Not ready after {time.monotonic() - self.began:.0f} s: /readyz says {answer}.{tails}")
+        raise SetupFault(f"Not ready after {time.monotonic() - self.began:.0f} s: /healthz says {answer}.{tails}")
 
     def _take_down(self) -> None:
         self.supervisor.stop_all([["valkey"], ["postgres"]], self.stop_grace)

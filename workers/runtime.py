@@ -1,4 +1,4 @@
-"""Runs jobs: `python -m workers.runtime QUEUE` is one RQ worker on one queue.
+"""Runs jobs: `python -m workers.runtime [QUEUE ...]` loads the application once and forks an RQ worker for each queue.
 
 A worker on several queues would read them with BLPOP and lose a job when it dies between taking and starting it, so
 there is one process per queue. What RQ knows of a job is a tenant, an outbox row and an attempt; whether the job was
@@ -7,7 +7,10 @@ done stands in the row.
 
 from __future__ import annotations
 
+import ctypes
 import inspect
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -21,14 +24,13 @@ from rq import Queue as RqQueue
 from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 
-from config import ConfigurationError, load
+from config import ConfigurationError, Settings, load
 from wavu import outbox
 from wavu.app import check_database, create_app
-from wavu.db import db, transaction
+from wavu.db import is_outage, transaction
 from wavu.errors import Outage, Refused
 from wavu.outbox import LEASE_SECONDS, Queue
 from wavu.tenancy import tenant_scope
-from wavu.web.flask_app import is_outage
 from workers.reactions import JOBS
 
 log = structlog.get_logger(__name__)
@@ -154,20 +156,79 @@ def work(queue: Queue, connection: redis.Redis) -> None:
         time.sleep(0.5)
 
 
+def _serve(queue: Queue, settings: Settings) -> None:
+    """A forked child: one worker on one queue."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    work(queue, redis.Redis.from_url(settings.redis_url.get_secret_value()))
+
+
+class Nursery:
+    """Forks a worker for each queue from one preloaded parent, and another where one dies."""
+
+    def __init__(self, queues: list[Queue], settings: Settings) -> None:
+        self._queues, self._settings = queues, settings
+        self._children: dict[int, tuple[Queue, float]] = {}
+        self._stopping = False
+
+    def run(self) -> None:
+        """Until SIGTERM or SIGINT; then the children finish what they are at."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        for queue in self._queues:
+            self._fork(queue)
+        while self._children:
+            pid, status = os.wait()
+            queue, began = self._children.pop(pid, (None, 0.0))
+            if queue is None or self._stopping:
+                continue
+            log.warning("worker ended", queue=queue.value, status=status)
+            if time.monotonic() - began < 2:
+                time.sleep(1)
+            if not self._stopping:
+                self._fork(queue)
+
+    def _fork(self, queue: Queue) -> None:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            follow_parent(parent)
+            try:
+                _serve(queue, self._settings)
+            except BaseException:
+                log.exception("worker crashed", queue=queue.value)
+                os._exit(1)
+            os._exit(0)
+        self._children[pid] = (queue, time.monotonic())
+        if self._stopping:
+            os.kill(pid, signal.SIGTERM)
+
+    def _stop(self, *_: object) -> None:
+        self._stopping = True
+        for pid in self._children:
+            os.kill(pid, signal.SIGTERM)
+
+
+def follow_parent(parent: int) -> None:
+    """On Linux, has this process end when its parent does, however that died (prctl PR_SET_PDEATHSIG)."""
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 def main() -> None:
     try:
-        queue, settings = Queue(sys.argv[1]), load()
-    except (IndexError, ValueError):
-        sys.exit(f"usage: python -m workers.runtime {'|'.join(Queue)}")
+        queues, settings = [Queue(name) for name in sys.argv[1:]] or list(Queue), load()
+    except ValueError:
+        sys.exit(f"usage: python -m workers.runtime [{'|'.join(Queue)} ...]; without a queue, a worker for each")
     except ConfigurationError as error:
         sys.exit(str(error))
     app = create_app(settings)
     check_database(app)
-    with app.app_context():
-        # What the check opened must not be shared with the forks that jobs run in.
-        db.engine.dispose()
     use(app)
-    work(queue, redis.Redis.from_url(settings.redis_url.get_secret_value()))
+    Nursery(queues, settings).run()
 
 
 if __name__ == "__main__":

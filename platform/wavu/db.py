@@ -19,6 +19,8 @@ from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import BigInteger, Connection, DateTime, MetaData, Text, Uuid, event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import (
     DeclarativeBase,
     Mapped,
@@ -33,6 +35,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from config import Settings
 from wavu import clock, ids
+from wavu.errors import Outage
 
 tenant_context: ContextVar[UUID | None] = ContextVar("wavu_tenant", default=None)
 
@@ -217,3 +220,12 @@ def assert_no_transaction(what: str) -> None:
     """Call before anything that waits for the outside world: a connection must never wait with us."""
     if db.session.registry.has() and db.session.in_transaction():
         raise InsideTransaction(f"{what} was called inside a transaction")
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Whether an error means that the database does not answer, as opposed to a bug of ours."""
+    if isinstance(error, DBAPIError):
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        # 57P0x: shutting down, crashed, starting up; 08: connection; 53: out of resources; none: never connected.
+        return error.connection_invalidated or not state or state[:2] in {"08", "53"} or state.startswith("57P")
+    return isinstance(error, (PoolTimeout, Outage))

@@ -5,17 +5,16 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import sentry_sdk
 import structlog
-from sentry_sdk.integrations.flask import FlaskIntegration
-from sentry_sdk.integrations.rq import RqIntegration
-from sentry_sdk.types import Event, Hint
 
 from config import Settings
 from wavu.db import tenant_context
 from wavu.phone import mask
+
+if TYPE_CHECKING:
+    from sentry_sdk.types import Event, Hint
 
 HIDDEN = "[hidden]"
 
@@ -96,6 +95,11 @@ def init_sentry(settings: Settings, release: str) -> None:
     """Reports bugs where a DSN is set: no personal data, no local variables, the rest redacted like the logs."""
     if settings.sentry_dsn is None:
         return
+    # Imported where it is used: without a DSN it would cost every process its start-up time and memory.
+    import sentry_sdk
+    from sentry_sdk.integrations.flask import FlaskIntegration
+    from sentry_sdk.integrations.rq import RqIntegration
+
     sentry_sdk.init(
         dsn=settings.sentry_dsn.get_secret_value(),
         environment=settings.wavu_env,

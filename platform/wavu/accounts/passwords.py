@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from zxcvbn import zxcvbn
 
 from wavu.accounts.refusals import WeakPassword
 
@@ -22,6 +21,9 @@ def check_strength(password: str, *about: str) -> None:
     """Raises WeakPassword for what is short, common, or made of the person's own name and address."""
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise WeakPassword
+    # Its word lists take as long to load as the rest of this package: only where a password is chosen.
+    from zxcvbn import zxcvbn
+
     words = [word for text in about for word in (text, *text.replace("@", " ").split()) if word]
     # Only the first 72 characters are weighed: the estimate takes time that grows faster than the length.
     if zxcvbn(password[:72], user_inputs=words)["score"] < 2:

@@ -14,8 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
+from wavu.db import is_outage
 from wavu.errors import Kind, N_, Outage, Refused
-from wavu.web.flask_app import is_outage
 from wavu.web.hosts import MisdirectedRequest, Site
 
 log = structlog.get_logger(__name__)

@@ -14,7 +14,6 @@ from werkzeug.routing import MapAdapter
 from config import Settings
 from wavu import accounts, audit
 from wavu.db import db, transaction
-from wavu.errors import Outage
 from wavu.tenancy import PLATFORM_ID, tenant_scope
 from wavu.web.access import access_of, gather
 from wavu.web.hosts import Hosts, Site
@@ -94,15 +93,3 @@ def _scope(site: Site, signed_in: accounts.Session | None) -> Any:
         complete = signed_in is not None and signed_in.is_complete
         return signed_in.row.chosen_tenant_id if complete and signed_in else None
     return PLATFORM_ID
-
-
-def is_outage(error: BaseException | None) -> bool:
-    """Whether an error means that the database does not answer, as opposed to a bug of ours."""
-    if isinstance(error, DBAPIError):
-        state = str(getattr(error.orig, "sqlstate", None) or "")
-        # 57P0x: shutting down, crashed, starting up; 08: connection; 53: out of resources; none: never connected.
-        return error.connection_invalidated or not state or state[:2] in {"08", "53"} or state.startswith("57P")
-    return isinstance(error, (PoolTimeout, Outage))
-
-
-__all__ = ["WavuFlask", "is_outage"]

@@ -1,6 +1,6 @@
-"""English and Swahili. English is what stands in the source; translations/<locale>/LC_MESSAGES/messages.po has the rest.
+"""English and Swahili. English is what stands in the source; translations/<locale>/LC_MESSAGES/messages.po is the rest.
 
-The catalogues are compiled in memory when they are first asked for, so that no binary file can be older than its source.
+The catalogues are compiled in memory as they are asked for, so that no binary file can be older than its source.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ _KEYWORDS: dict[str, tuple[int, ...] | None] = {
     "lazy_ngettext": (1, 2),
 }
 
+_NOISE = (b'"Project', b'"Report', b'"POT-Creation', b'"PO-Revision', b'"Last-', b'"Language-Team', b'"Generated')
+
 # A message id: one text, or a singular and its plural.
 MessageId = str | tuple[str, str]
 
@@ -46,9 +48,9 @@ class _InMemory(Domain):  # type: ignore[misc]
         return catalogue(locale.language if locale else SOURCE_LOCALE)
 
 
-def init_i18n(app: Flask, pick_locale: Callable[[], str]) -> None:
-    """Sets up Flask-Babel; `pick_locale` names one of LOCALES for the request at hand."""
-    babel = Babel(app, default_locale=SOURCE_LOCALE, locale_selector=pick_locale)
+def init_i18n(app: Flask, pick_locale: Callable[[], str], pick_timezone: Callable[[], str] | None = None) -> None:
+    """Sets up Flask-Babel; `pick_locale` names one of LOCALES and `pick_timezone` an IANA zone, for what is at hand."""
+    babel = Babel(app, default_locale=SOURCE_LOCALE, locale_selector=pick_locale, timezone_selector=pick_timezone)
     babel.domain_instance = _InMemory()
     for locale in LOCALES:
         catalogue(locale)
@@ -97,10 +99,17 @@ def update_catalogues() -> dict[str, list[MessageId]]:
         messages = read_catalogue(locale)
         messages.update(source, no_fuzzy_matching=True)
         messages.obsolete.clear()
-        with _path(locale).open("wb") as file:
-            write_po(file, messages, width=120, sort_output=True, omit_header=False, include_lineno=False)
+        _write_catalogue(locale, messages)
         missing[locale] = untranslated(messages)
     return missing
+
+
+def _write_catalogue(locale: str, messages: Catalog) -> None:
+    written = BytesIO()
+    write_po(written, messages, width=120, sort_output=True, include_lineno=False)
+    # Dates and names in the header would change with every run; the version control knows them better.
+    lines = [line for line in written.getvalue().splitlines(keepends=True) if not line.startswith(_NOISE)]
+    _path(locale).write_bytes(b"".join(lines))
 
 
 def untranslated(messages: Catalog) -> list[MessageId]:
