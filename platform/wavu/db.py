@@ -161,6 +161,8 @@ def init_db(app: Flask, settings: Settings) -> None:
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
         "pool_pre_ping": True,
+        # Errors end up in logs, and values are people's.
+        "hide_parameters": True,
         "pool_size": 8,
         "max_overflow": 4,
         "pool_timeout": 5,
@@ -193,6 +195,7 @@ def _refuse_privileged_role(connection: DBAPIConnection, _: ConnectionPoolEntry)
         cursor.close()
         connection.rollback()
     if privileged:
+        connection.close()
         raise PrivilegedRole(
             f"DATABASE_URL connects as {role}, which owns tables or bypasses row-level security; use wavu_app"
         )
@@ -218,7 +221,7 @@ def transaction() -> Iterator[None]:
 
 def assert_no_transaction(what: str) -> None:
     """Call before anything that waits for the outside world: a connection must never wait with us."""
-    if db.session.registry.has() and db.session.in_transaction():
+    if db.session.registry.has() and db.session().in_transaction():
         raise InsideTransaction(f"{what} was called inside a transaction")
 
 

@@ -96,6 +96,6 @@ def environment(theme_id: str, locale: str) -> Environment:
     return made
 
 
-def render(theme_id: str, locale: str, page: str, **data: Any) -> str:
+def render(theme_id: str, locale: str, page: str, /, **data: Any) -> str:
     """A page of a theme. `data` is plain and frozen: texts, numbers, tuples; never an object of the database."""
     return environment(theme_id, locale).get_template(page).render(**data)

@@ -7,8 +7,19 @@ import re
 from babel.messages.catalog import Message
 from flask import Flask
 from flask_babel import gettext, lazy_gettext  # type: ignore[import-untyped]
+from wtforms import Form, StringField
+from wtforms.validators import Length
 
-from wavu.web.i18n import LOCALES, SOURCE_LOCALE, catalogue, init_i18n, messages_in_source, read_catalogue, untranslated
+from wavu.web.i18n import (
+    LOCALES,
+    SOURCE_LOCALE,
+    FormTexts,
+    catalogue,
+    init_i18n,
+    messages_in_source,
+    read_catalogue,
+    untranslated,
+)
 
 TRANSLATED = [locale for locale in LOCALES if locale != SOURCE_LOCALE]
 
@@ -63,3 +74,19 @@ def test_a_request_speaks_its_language() -> None:
 
 def test_an_unknown_language_falls_back_to_english() -> None:
     assert catalogue("fr").gettext("Sign in") == "Sign in"
+
+
+def test_the_forms_own_messages_are_translated() -> None:
+    class Named(Form):
+        name = StringField(validators=[Length(max=3)])
+
+        class Meta:
+            def get_translations(self, form: Form) -> FormTexts:
+                return FormTexts()
+
+    app = Flask("a")
+    init_i18n(app, lambda: "sw")
+    with app.test_request_context():
+        form = Named(data={"name": "Wanjiku"})
+        assert not form.validate()
+        assert form.name.errors == ["Isizidi herufi 3."]

@@ -59,10 +59,10 @@ def invite(*, email: str, role: str, invited_by: str, tenant: Tenant, name: str 
     invitation = db.session.scalar(select(Invitation).where(Invitation.email == email).with_for_update())
     if invitation is None:
         invitation = Invitation(id=ids.new_id(), email=email)
-        db.session.add(invitation)
     invitation.name, invitation.role, invitation.invited_by = name, role, invited_by
     invitation.accepted_at = None
     _send(invitation)
+    db.session.add(invitation)
     audit.record("team.invited", subject=invitation.id, email=email, role=role)
     return invitation
 

@@ -16,7 +16,7 @@ from wavu.errors import Refused
 from wavu.tenancy import NameKind, NameTaken, Tenant
 from wavu.web import health
 from wavu.web.access import gathers, needs
-from wavu.web.forms import BaseForm, Color, email_field, name_field, required
+from wavu.web.forms import BaseForm, Color, choices, email_field, name_field, required
 from wavu.web.team_pages import add_team_pages
 from wavu.web.trail import entries
 
@@ -84,7 +84,7 @@ def tenants() -> ResponseReturnValue:
     status = status if status in ("active", "suspended") else ""
     found = tenancy.list_tenants(search=search, status=status or None, after=_after(), limit=PAGE + 1)
     summaries = tenancy.summaries([tenant.id for tenant in found[:PAGE]])
-    choices = (("", _("All")), ("active", _("Active")), ("suspended", _("Suspended")))
+    statuses = (("", _("All")), ("active", _("Active")), ("suspended", _("Suspended")))
     keep = {"q": search or None, "status": status or None}
     return render_template(
         "backoffice/tenants.html",
@@ -97,7 +97,7 @@ def tenants() -> ResponseReturnValue:
                 "url": url_for("backoffice.tenants", q=search or None, status=value or None),
                 "current": value == status,
             }
-            for value, label in choices
+            for value, label in statuses
         ],
         rows=[
             {
@@ -126,7 +126,7 @@ def _after() -> UUID | None:
 @needs("tenants.manage")
 def tenant_new() -> ResponseReturnValue:
     form, status = TenantForm(request.form), 200
-    form.timezone.choices = sorted(name for name in available_timezones() if name.startswith("Africa/")) + ["UTC"]
+    form.timezone.choices = choices((name, name) for name in [*sorted(_africa()), "UTC"])
     if request.method == "POST":
         status = 422
         if form.validate():
@@ -139,6 +139,10 @@ def tenant_new() -> ResponseReturnValue:
                 flash(_("%(name)s is ready. Its owner has been invited.", name=tenant.name), "ok")
                 return redirect(url_for("backoffice.tenant", tenant_id=tenant.id))
     return render_template("backoffice/tenant_new.html", form=form, domain=_domain()), status
+
+
+def _africa() -> set[str]:
+    return {name for name in available_timezones() if name.startswith("Africa/")}
 
 
 def _create(form: TenantForm) -> Tenant:

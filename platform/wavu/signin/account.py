@@ -16,7 +16,7 @@ from wavu.errors import N_
 from wavu.signin.auth import _show_codes, show_refusal
 from wavu.web.access import signed_in
 from wavu.web.devices import describe
-from wavu.web.forms import BaseForm, name_field, required
+from wavu.web.forms import BaseForm, choices, name_field, required
 from wavu.web.i18n import LOCALES
 
 bp = Blueprint("account", __name__, url_prefix="/account")
@@ -31,7 +31,7 @@ _OUTCOMES = {
 
 class ProfileForm(BaseForm):
     name = name_field(_l("Name"))
-    locale = SelectField(_l("Language"), choices=list(LOCALES.items()))
+    locale = SelectField(_l("Language"), choices=choices(LOCALES.items()))
 
 
 class ChangePasswordForm(BaseForm):

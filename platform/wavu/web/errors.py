@@ -10,8 +10,6 @@ import structlog
 from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 from werkzeug.exceptions import HTTPException
 
 from wavu.db import is_outage
@@ -135,9 +133,9 @@ def _answer(problem: Problem) -> Response:
 def _page(site: Site, problem: Problem) -> str | Response:
     """The surface's own page, or the plain one where that fails too: an error page must not need the database."""
     renderer: Renderer | None = current_app.extensions["error_pages"].get(site.surface)
-    if renderer is not None:
+    if renderer is not None and g.get("tenant") is not None:
         try:
             return renderer(problem)
-        except (DBAPIError, PoolTimeout):
-            log.warning("error page fell back", surface=site.surface)
+        except Exception as error:
+            log.warning("error page fell back", surface=site.surface, error=type(error).__name__)
     return render_template("errors/error.html", **problem._asdict())

@@ -70,6 +70,11 @@ class WavuFlask(Flask):
             db.session.rollback()
         return super().handle_user_exception(e)
 
+    def handle_exception(self, e: Exception) -> Response:
+        """An error outside any view, such as a commit that failed: what the request had read is gone by now."""
+        g.tenant = g.signed_in = None
+        return super().handle_exception(e)
+
 
 def _place(site: Site) -> accounts.Place:
     return accounts.Place(site.surface, site.host, request.remote_addr, request.user_agent.string or None)

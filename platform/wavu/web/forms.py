@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
 from flask_babel import lazy_gettext as _l
 from wtforms import EmailField, Form, PasswordField, SelectField, StringField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, Length, ValidationError
 
 
@@ -42,6 +44,11 @@ class Color:
             raise ValidationError(_l("Enter a colour as # and six digits, such as #00853e."))
 
 
+def choices(pairs: Iterable[tuple[str, str]]) -> list[SelectChoice]:
+    """The options of a SelectField, out of (value, label) pairs."""
+    return [SelectChoice(value, label) for value, label in pairs]
+
+
 def required(message: Any = None) -> DataRequired:
     return DataRequired(message or _l("Fill this in."))
 
@@ -54,4 +61,4 @@ def email_field(label: Any, **options: Any) -> EmailField:
     return EmailField(label, [required(), Length(max=254), Email()], **options)
 
 
-__all__ = ["BaseForm", "Color", "Email", "PasswordField", "SelectField", "StringField", "email_field", "name_field"]
+__all__ = ["BaseForm", "Color", "Email", "PasswordField", "SelectField", "StringField", "choices", "email_field", "name_field"]

@@ -54,7 +54,7 @@ def _admit_member(site: Site, who: str, scope: str) -> Response | None:
     tenant = find_tenant(chosen) if chosen else None
     membership = accounts.membership_of(g.signed_in.person.id) if tenant else None
     if tenant is None or membership is None:
-        return _redirect("signin.choose_tenant") if site.surface == "console" else ask_to_sign_in()
+        return _redirect("auth.choose_tenant") if site.surface == "console" else ask_to_sign_in()
     g.tenant, g.membership = tenant, membership
     g.permissions = accounts.roles_of(tenant.kind)[membership.role].permissions
     if not tenant.is_active:
@@ -67,7 +67,7 @@ def _admit_member(site: Site, who: str, scope: str) -> Response | None:
 def ask_to_sign_in() -> Response:
     """Sends the browser to the sign-in page and back here afterwards, if this was a page and not an act."""
     back = request.full_path.rstrip("?") if request.method == "GET" and request.path != "/" else None
-    return _redirect("signin.sign_in", next=back)
+    return _redirect("auth.sign_in", next=back)
 
 
 def _redirect(endpoint: str, **values: Any) -> Response:

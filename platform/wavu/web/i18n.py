@@ -16,7 +16,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from babel.support import NullTranslations, Translations
 from flask import Flask
-from flask_babel import Babel, Domain, get_locale  # type: ignore[import-untyped]
+from flask_babel import Babel, Domain, get_locale, get_translations  # type: ignore[import-untyped]
 
 SOURCE_LOCALE = "en"
 LOCALES = {SOURCE_LOCALE: "English", "sw": "Kiswahili"}  # each by its own name
@@ -39,6 +39,13 @@ _NOISE = (b'"Project', b'"Report', b'"POT-Creation', b'"PO-Revision', b'"Last-',
 # A message id: one text, or a singular and its plural.
 MessageId = str | tuple[str, str]
 
+# What WTForms says by itself, as it stands in its source.
+_OF_FORMS: tuple[MessageId, ...] = (
+    "Not a valid choice.",
+    ("Field must be at least %(min)d character long.", "Field must be at least %(min)d characters long."),
+    ("Field cannot be longer than %(max)d character.", "Field cannot be longer than %(max)d characters."),
+)
+
 
 class _InMemory(Domain):  # type: ignore[misc]
     """Flask-Babel's source of texts, out of our catalogues instead of a folder of binary ones."""
@@ -46,6 +53,16 @@ class _InMemory(Domain):  # type: ignore[misc]
     def get_translations(self) -> NullTranslations:
         locale = get_locale()
         return catalogue(locale.language if locale else SOURCE_LOCALE)
+
+
+class FormTexts:
+    """WTForms' own messages in the reader's language: what a form's Meta.get_translations returns."""
+
+    def gettext(self, text: str) -> str:
+        return str(get_translations().gettext(text))
+
+    def ngettext(self, singular: str, plural: str, number: int) -> str:
+        return str(get_translations().ngettext(singular, plural, number))
 
 
 def init_i18n(app: Flask, pick_locale: Callable[[], str], pick_timezone: Callable[[], str] | None = None) -> None:
@@ -83,6 +100,8 @@ def messages_in_source() -> Catalog:
         )
         for _line, message, comments, _context in extracted:
             found.add(message, locations=[(name, 0)], auto_comments=comments)
+    for borrowed in _OF_FORMS:
+        found.add(borrowed, locations=[("platform/wavu/web/i18n.py", 0)])
     return found
 
 

@@ -14,7 +14,7 @@ from wtforms import SelectField
 from wavu import accounts, clock
 from wavu.errors import Refused
 from wavu.web.access import needs
-from wavu.web.forms import BaseForm, email_field
+from wavu.web.forms import BaseForm, choices, email_field
 from wavu.web.guard import current_tenant
 
 
@@ -48,7 +48,7 @@ def add_team_pages(bp: Blueprint, *, path: str, index: str, template: str) -> No
     def show(form: InviteForm | None = None, status: int = 200) -> ResponseReturnValue:
         labels = dict(role_choices())
         form = form or InviteForm()
-        form.role.choices = form.role.choices or list(labels.items())
+        form.role.choices = form.role.choices or choices(labels.items())
         page = render_template(
             template,
             members=[
@@ -83,7 +83,7 @@ def add_team_pages(bp: Blueprint, *, path: str, index: str, template: str) -> No
 
     def invite() -> ResponseReturnValue:
         form = InviteForm(request.form)
-        form.role.choices = role_choices()
+        form.role.choices = choices(role_choices())
         if not form.validate():
             return show(form, 422)
         try:

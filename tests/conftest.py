@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from flask import Flask
+from sqlalchemy import Engine, event
+
+from config import Settings, load
+from tests.browser_client import Browser
+from tests.stack import Servers, Stack, stack
+from tests.world import World, build_world
+from wavu import mail
+from wavu.db import db
+from wavu.surfaces import create_web
+from wavu.web.flask_app import WavuFlask
+from wavu.web.hosts import Hosts
+
+_servers: Servers | None = None
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The controlling process starts the servers before its workers exist, and stops them after the last."""
+    global _servers
+    if not hasattr(config, "workerinput") and not config.option.collectonly:
+        _servers = Servers()
+        _servers.start()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _servers is not None:
+        _servers.stop()
+
+
+def environment(servers: Stack, database: str, redis_number: int) -> dict[str, str]:
+    """The environment of a product that runs on a database of this run."""
+    return {
+        "WAVU_ENV": "test",
+        "DATABASE_URL": servers.url("wavu_app", database),
+        "RELAY_DATABASE_URL": servers.url("wavu_relay", database),
+        "REDIS_URL": servers.redis_url.rpartition("/")[0] + f"/{redis_number}",
+        "SECRET_KEY": "a key for tests, and for nothing else",
+        "VAULT_KEYS": "1:" + "QUFB" * 10 + "QUE=",
+        "PLATFORM_DOMAIN": "wavu.test",
+        "PUBLIC_SCHEME": "https",
+        "SMTP_URL": "smtp://127.0.0.1:9",
+        "MAIL_FROM": "hello@wavu.test",
+        "RADIUS_HEALTH_SECRET": "health secret for tests",
+        "LOG_LEVEL": "WARNING",
+    }
+
+
+@pytest.fixture(scope="session")
+def servers() -> Stack:
+    return stack()
+
+
+@pytest.fixture(scope="session")
+def worker_number(worker_id: str) -> int:
+    return 0 if worker_id == "master" else int(worker_id.removeprefix("gw"))
+
+
+@pytest.fixture(scope="session")
+def settings(servers: Stack, worker_number: int) -> Iterator[Settings]:
+    database = f"wavu_{worker_number}"
+    servers.clone(database)
+    yield load(environment(servers, database, worker_number))
+    servers.drop(database)
+
+
+@pytest.fixture(scope="session")
+def web_app(settings: Settings) -> Iterator[WavuFlask]:
+    app = create_web(settings)
+    assert isinstance(app, WavuFlask)
+    app.config["TESTING"] = True
+    app.config["PROPAGATE_EXCEPTIONS"] = False
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture
+def app(web_app: WavuFlask, settings: Settings) -> Iterator[WavuFlask]:
+    """The application on a database where everything that a test commits is undone: an outer transaction holds it."""
+    web_app.hosts = Hosts(settings)
+    with web_app.app_context():
+        engines = db._app_engines[web_app]
+        engine = engines[None]
+        with engine.connect() as connection:
+            outer = connection.begin()
+            engines[None] = connection  # type: ignore[assignment]
+            try:
+                yield web_app
+            finally:
+                db.session.remove()
+                engines[None] = engine
+                outer.rollback()
+
+
+@pytest.fixture
+def world(app: Flask) -> World:
+    """Two ISPs, A and B, alike in everything but their rows, and platform staff."""
+    return build_world(app)
+
+
+@pytest.fixture
+def browser(app: Flask) -> Browser:
+    return Browser(app)
+
+
+@pytest.fixture
+def own_database(servers: Stack, worker_number: int) -> Iterator[dict[str, str]]:
+    """The environment of a product with a database of its own, for tests that need real commits or processes."""
+    database = f"own_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+    servers.clone(database)
+    yield environment(servers, database, 8 + worker_number)
+    servers.drop(database)
+
+
+@pytest.fixture
+def statements(app: Flask) -> Iterator[list[str]]:
+    """Every statement that the application sends from now on."""
+    seen: list[str] = []
+
+    def note(_c: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(Engine, "before_cursor_execute", note)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts of mails that are sent, in place of a mail server; tests/jobs sends real ones."""
+    texts: list[str] = []
+    monkeypatch.setattr(mail, "send", lambda *messages: texts.extend(message.text for message in messages))
+    return texts

@@ -1,0 +1,1 @@
+"""Tenants stay apart: in the database, in sessions, on every page."""

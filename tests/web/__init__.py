@@ -1,0 +1,1 @@
+"""Pages over HTTP: hosts, signing in, teams, tenants, errors."""

@@ -1,0 +1,109 @@
+"""A host name decides which face answers, and whose."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from tests.browser_client import Browser
+from tests.world import CONSOLE_HOST, STAFF_HOST, World
+from wavu import tenancy
+from wavu.db import transaction
+from wavu.tenancy import PLATFORM_ID, NameKind, tenant_scope
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "127.0.0.1", "localhost", "isp-c.wavu.test", "wavu.test.evil.example", "isp-a.wavu.test.", ""],
+)
+def test_an_unknown_host_gets_a_plain_421(world: World, browser: Browser, host: str) -> None:
+    response = browser.get("wavu.test", headers={"Host": host})
+    if host == "isp-a.wavu.test.":
+        assert response.status_code == 200  # the same name, written with its final dot
+        return
+    assert (response.status_code, response.mimetype) == (421, "text/plain")
+    assert "Set-Cookie" not in response.headers
+    assert "wavu" not in response.text.lower()
+
+
+def test_each_portal_answers_in_its_own_colours(world: World, browser: Browser) -> None:
+    pages = {isp.host: browser.get(isp.host) for isp in (world.a, world.b)}
+    assert {page.status_code for page in pages.values()} == {200}
+    assert "#001010" in pages[world.a.host].text
+    assert "#001010" not in pages[world.b.host].text
+    assert world.a.name in pages[world.a.host].text
+    assert world.a.name not in pages[world.b.host].text
+
+
+def test_a_portal_asks_the_database_little(world: World, browser: Browser, statements: list[str]) -> None:
+    browser.get(world.a.host)
+    statements.clear()
+    assert browser.get(world.a.host).status_code == 200
+    assert len([sql for sql in statements if sql.startswith("SELECT")]) <= 3
+
+
+def test_a_custom_host_answers_and_stops_answering(world: World, app: Flask, browser: Browser) -> None:
+    with tenant_scope(world.a.id), transaction():
+        tenancy.claim(NameKind.HOST, "wifi.café.example")
+    page = browser.get("wifi.xn--caf-dma.example")
+    assert world.a.name in page.text
+    with tenant_scope(world.a.id), transaction():
+        tenancy.release(NameKind.HOST, "wifi.café.example")
+    app.hosts._portals.clear()  # type: ignore[attr-defined]
+    assert browser.get("wifi.xn--caf-dma.example").status_code == 421
+
+
+def test_a_forwarded_host_is_not_believed(world: World, browser: Browser) -> None:
+    headers = {"X-Forwarded-Host": world.b.host, "Forwarded": f"host={world.b.host}"}
+    assert world.a.name in browser.get(world.a.host, headers=headers).text
+
+
+def test_a_suspended_isp_says_so_to_customers_and_why_to_its_team(world: World, browser: Browser) -> None:
+    browser.sign_in(CONSOLE_HOST, world.a.owner)
+    with tenant_scope(PLATFORM_ID), transaction():
+        tenancy.suspend(world.a.id, "Unpaid since May")
+    portal = browser.get(world.a.host)
+    assert portal.status_code == 403
+    assert "Unpaid" not in portal.text
+    console = browser.get(CONSOLE_HOST)
+    assert (console.status_code, "Unpaid since May" in console.text) == (403, True)
+    assert browser.get(world.b.host).status_code == 200
+    with tenant_scope(PLATFORM_ID), transaction():
+        tenancy.resume(world.a.id)
+    assert browser.get(world.a.host).status_code == 200
+    assert browser.get(CONSOLE_HOST).status_code == 200
+
+
+@pytest.mark.parametrize("host", [CONSOLE_HOST, STAFF_HOST, "isp-a.wavu.test"])
+def test_every_page_carries_its_shield(world: World, browser: Browser, host: str) -> None:
+    response = browser.get(host, "/sign-in" if "isp" not in host else "/")
+    policy = response.headers["Content-Security-Policy"]
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert policy.startswith("default-src 'none'")
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["Referrer-Policy"] == "same-origin"
+    assert response.headers["Strict-Transport-Security"]
+    assert response.headers["Cache-Control"] == "private, no-store"
+
+
+def test_static_files_are_kept_for_ever_under_their_fingerprint(world: World, browser: Browser) -> None:
+    browser.get(CONSOLE_HOST, "/sign-in")
+    sheets = [link["href"] for link in browser.page.find_all("link", rel="stylesheet")]
+    assert len(sheets) == 2
+    for sheet in sheets:
+        response = browser.get(CONSOLE_HOST, sheet, headers={"Accept-Encoding": "gzip"})
+        assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+        assert response.headers["Content-Encoding"] == "gzip"
+    stale = browser.get(CONSOLE_HOST, "/assets/0000000000000000/console.css")
+    assert (stale.status_code, stale.headers["Cache-Control"]) == (200, "public, max-age=60")
+
+
+def test_languages(world: World, browser: Browser) -> None:
+    assert browser.get(world.a.host).text.count('lang="en"')
+    assert '<html lang="sw">' in browser.get(world.a.host, "/?lang=sw").text
+    assert '<html lang="sw">' in browser.get(world.a.host).text
+    assert '<html lang="en">' in browser.get(world.b.host).text
+    assert '<html lang="sw">' in Browser(browser.client.application).get(  # type: ignore[arg-type]
+        world.b.host, headers={"Accept-Language": "sw-KE,sw;q=0.9,en;q=0.5"}
+    ).text
