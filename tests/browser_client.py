@@ -21,15 +21,14 @@ class Browser:
     def __init__(self, app: Flask) -> None:
         self.client = app.test_client()
         self.page = BeautifulSoup("", "html.parser")
-        self.host = ""
+        self._tokens: dict[str, str] = {}
 
     def get(self, host: str, path: str = "/", **options: Any) -> TestResponse:
         return self._seen(host, self._ask("GET", path, base_url=f"https://{host}", **options))
 
     def post(self, host: str, path: str, data: dict[str, Any] | None = None, **options: Any) -> TestResponse:
-        """Posts a form as the last page of this host would: with its CSRF token, and a Referer."""
-        token = self.page.find("input", {"name": "csrf_token"})
-        fields = {"csrf_token": token["value"] if token else "", **(data or {})}
+        """Posts a form as a page of this host would: with the CSRF token it last showed, and a Referer."""
+        fields = {"csrf_token": self._tokens.get(host, ""), **(data or {})}
         headers = {"Referer": f"https://{host}/", **options.pop("headers", {})}
         return self._seen(
             host, self._ask("POST", path, base_url=f"https://{host}", data=fields, headers=headers, **options)
@@ -45,9 +44,10 @@ class Browser:
         return contextvars.copy_context().run(outside)
 
     def _seen(self, host: str, response: TestResponse) -> TestResponse:
-        self.host = host
         if response.mimetype == "text/html":
             self.page = BeautifulSoup(response.text, "html.parser")
+            if token := self.page.find("input", {"name": "csrf_token"}):
+                self._tokens[host] = str(token["value"])
         return response
 
     @property

@@ -8,9 +8,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import Engine, event
 
+import wavu.db
 from config import Settings, load
 from tests.browser_client import Browser
-from tests.stack import Servers, Stack, stack
+from tests.stack import Servers, Stack, is_running, stack
 from tests.world import World, build_world
 from wavu import mail
 from wavu.db import db
@@ -24,7 +25,7 @@ _servers: Servers | None = None
 def pytest_configure(config: pytest.Config) -> None:
     """The controlling process starts the servers before its workers exist, and stops them after the last."""
     global _servers
-    if not hasattr(config, "workerinput") and not config.option.collectonly:
+    if not hasattr(config, "workerinput") and not config.option.collectonly and not is_running():
         _servers = Servers()
         _servers.start()
 
@@ -64,10 +65,23 @@ def worker_number(worker_id: str) -> int:
 
 @pytest.fixture(scope="session")
 def settings(servers: Stack, worker_number: int) -> Iterator[Settings]:
-    database = f"wavu_{worker_number}"
+    mutant = os.environ.get("WAVU_TEST_MUTANT")
+    database = f"wavu_{mutant or worker_number}"
     servers.clone(database)
+    servers.plant(database, mutant)
     yield load(environment(servers, database, worker_number))
     servers.drop(database)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _planted_fault() -> None:
+    """For tests/isolation/test_mutants.py: breaks the hook that names the tenant of each transaction."""
+    mutant = os.environ.get("WAVU_TEST_MUTANT")
+    right = wavu.db.set_tenant_sql
+    if mutant == "hook_blanked":
+        wavu.db.set_tenant_sql = lambda tenant_id: "SELECT 1"
+    if mutant == "hook_skips_missing_tenant":
+        wavu.db.set_tenant_sql = lambda tenant_id: right(tenant_id) if tenant_id else "SELECT 1"
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ TEMPLATE = "wavu_template"
 PASSWORD = "only for tests"  # noqa: S105
 _ENVIRON = "WAVU_TEST_STACK"
 
-# Faults that can be planted into the template: each must turn the suite red (tests/test_mutants.py).
+# Faults that can be planted into a clone: each must turn the suite red (tests/isolation/test_mutants.py).
 MUTANTS = {
     "policy_dropped": "DROP POLICY tenant ON audit_entry",
     "policy_open": "DROP POLICY tenant ON audit_entry; CREATE POLICY tenant ON audit_entry USING (true)",
@@ -64,6 +64,12 @@ class Stack(NamedTuple):
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(names[0]))
             connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log OWNER wavu_owner").format(*names))
 
+    def plant(self, database: str, mutant: str | None) -> None:
+        """Plants one of MUTANTS into a clone; a name that is not among them changes nothing here."""
+        if mutant in MUTANTS:
+            with psycopg.connect(self.admin(database), autocommit=True) as connection:
+                connection.execute(MUTANTS[mutant].encode())
+
     def drop(self, name: str) -> None:
         with psycopg.connect(self.admin_url, autocommit=True) as connection:
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -84,10 +90,6 @@ class Servers:
         os.environ[_ENVIRON] = json.dumps(stack._asdict())
         roles.ensure(stack.admin_url, TEMPLATE, dict.fromkeys(roles.LOGIN_ROLES, PASSWORD))
         migrate(stack.url("wavu_owner", TEMPLATE))
-        mutant = os.environ.get("WAVU_TEST_MUTANT")
-        if mutant in MUTANTS:
-            with psycopg.connect(stack.admin(TEMPLATE), autocommit=True) as connection:
-                connection.execute(MUTANTS[mutant].encode())
 
     def stop(self) -> None:
         self._valkey.destroy()
@@ -102,6 +104,11 @@ def migrate(owner_url: str, revision: str = "head") -> None:
     done = subprocess.run([alembic, "upgrade", revision], cwd=ROOT, env=environ, capture_output=True, text=True)  # noqa: S603
     if done.returncode:
         raise RuntimeError(f"migrations failed:\n{done.stderr[-3000:]}")
+
+
+def is_running() -> bool:
+    """Whether this process was started by a test of a run that has its servers already."""
+    return _ENVIRON in os.environ
 
 
 def stack() -> Stack:

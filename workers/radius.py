@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import ExitStack
 from typing import NamedTuple
 
 import structlog
@@ -55,9 +56,9 @@ class Radius:
     def serve(self) -> None:
         """Binds and answers until stop(). Raises OSError where a port is taken."""
         family = socket.AF_INET6 if ":" in self._bind else socket.AF_INET
-        with selectors.DefaultSelector() as selector:
+        with selectors.DefaultSelector() as selector, ExitStack() as wires:
             for port in self._ports:
-                wire = socket.socket(family, socket.SOCK_DGRAM)
+                wire = wires.enter_context(socket.socket(family, socket.SOCK_DGRAM))
                 wire.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
                 wire.bind((self._bind, port))
                 wire.setblocking(False)

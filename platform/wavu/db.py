@@ -219,6 +219,12 @@ def transaction() -> Iterator[None]:
         db.session.remove()
 
 
+def savepoint() -> SessionTransaction:
+    """`with savepoint():` around a rule whose refusal is shown in a form: what it had begun is undone, and the request
+    goes on."""
+    return db.session.begin_nested()
+
+
 def assert_no_transaction(what: str) -> None:
     """Call before anything that waits for the outside world: a connection must never wait with us."""
     if db.session.registry.has() and db.session().in_transaction():

@@ -22,7 +22,7 @@ class Phone:
     def parse(cls, text: str, region: str = "KE") -> Phone:
         """Reads `0712 345 678`, `712345678`, `254712345678` or `+44 20 …`. Raises ValueError for what cannot ring."""
         digits = re.sub(r"[\s().-]", "", text)
-        kenyan = re.fullmatch(r"(?:\+?254|0)?([17]\d{8})", digits) if region == "KE" else None
+        kenyan = re.fullmatch(r"(?:\+?254|0)?([17]\d{8})", digits, re.ASCII) if region == "KE" else None
         if kenyan:
             return cls(f"+254{kenyan[1]}")
         try:

@@ -44,7 +44,8 @@ class Vault:
     def __init__(self, keks: dict[int, bytes]) -> None:
         self._keks = {number: AESGCM(key) for number, key in keks.items()}
         self.newest_kek = max(keks)
-        self._opened: LRUCache[tuple[UUID, int], AESGCM] = LRUCache(4096)
+        # By row and not by version: a transaction that made a first key may be rolled back, and the next makes another.
+        self._opened: LRUCache[UUID, AESGCM] = LRUCache(4096)
 
     def wrap(self, tenant_id: UUID, version: int, key: bytes) -> bytes:
         nonce = secrets.token_bytes(_NONCE_BYTES)
@@ -62,10 +63,9 @@ class Vault:
             raise CannotOpen(f"key {row.kek} of VAULT_KEYS is not the one that wrapped a tenant's data key") from None
 
     def data_key(self, row: VaultKey) -> AESGCM:
-        at = (row.tenant_id, row.version)
-        if at not in self._opened:
-            self._opened[at] = AESGCM(self.unwrap(row))
-        return self._opened[at]
+        if row.id not in self._opened:
+            self._opened[row.id] = AESGCM(self.unwrap(row))
+        return self._opened[row.id]
 
 
 def _wrap_data(tenant_id: UUID, version: int) -> bytes:
@@ -86,7 +86,8 @@ def _new_key(version: int) -> VaultKey:
     tenant_id = tenant_context.get()
     assert tenant_id is not None
     vault = _vault()
-    row = VaultKey(version=version, kek=vault.newest_kek, wrapped=vault.wrap(tenant_id, version, secrets.token_bytes(32)))
+    wrapped = vault.wrap(tenant_id, version, secrets.token_bytes(32))
+    row = VaultKey(version=version, kek=vault.newest_kek, wrapped=wrapped)
     db.session.add(row)
     db.session.flush()
     return row

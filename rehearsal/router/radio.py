@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from .wire import BadPacket, Packet
 
@@ -133,7 +134,11 @@ class Radio:
             while self._timers and self._timers[0][0] <= now:
                 self._guard(heapq.heappop(self._timers)[2])
             for flight in [f for f in self._under_way() if f.deadline <= now]:
-                self._guard(lambda flight=flight: self._again(flight))
+                self._guard(partial(self._again, flight))
+        while self._chores:
+            self._guard(self._chores.popleft())
+        for flight in self._under_way():  # someone may be waiting for the outcome
+            self._guard(partial(self._finish, flight, None))
         for key in list(self._selector.get_map().values()):
             key.fileobj.close()  # type: ignore[union-attr]
         self._waker.close()

@@ -9,10 +9,10 @@ from typing import Any
 from .wire import Packet
 
 # RFC 2866 5.10 with the hotspot meanings of sheet 1.3.
-USER_REQUEST, LOST_CARRIER, IDLE_TIMEOUT, SESSION_TIMEOUT, ADMIN_RESET = 1, 2, 4, 5, 6
+USER_REQUEST, LOST_CARRIER, LOST_SERVICE, IDLE_TIMEOUT, SESSION_TIMEOUT, ADMIN_RESET = 1, 2, 3, 4, 5, 6
 ADMIN_REBOOT, NAS_REQUEST = 7, 10
 CAUSES = {
-    1: "User-Request", 2: "Lost-Carrier", 4: "Idle-Timeout", 5: "Session-Timeout", 6: "Admin-Reset",
+    1: "User-Request", 2: "Lost-Carrier", 3: "Lost-Service", 4: "Idle-Timeout", 5: "Session-Timeout", 6: "Admin-Reset",
     7: "Admin-Reboot", 10: "NAS-Request", 11: "NAS-Reboot",
 }  # fmt: skip
 _RATE = re.compile(r"(0|[1-9][0-9]*)([kM]?)")
@@ -80,6 +80,9 @@ class Policy:
                 self.extras[name] = ", ".join(str(value) for value in values)
         if (text := packet.text("Mikrotik-Rate-Limit")) is not None:
             self._shape(text)
+        if self.session_timeout == 0:
+            # From memory, not from the sheet: 0 is "none" everywhere in RouterOS. Better loud than silently for ever.
+            self.session_timeout, self.warning = None, "Session-Timeout 0 is no limit at all"
 
     def _shape(self, text: str) -> None:
         self.rate_text, self.warning = text, ""
@@ -182,7 +185,8 @@ class Session:
         until = self.ended or now
         return {
             "id": self.id, "kind": self.kind, "user": self.user, "mac": self.mac, "ip": self.ip,
-            "host_ip": self.host_ip, "method": self.method, "started": self.started, "uptime": int(until - self.started),
+            "host_ip": self.host_ip, "method": self.method, "started": self.started,
+            "uptime": int(until - self.started),
             "time_left": self.time_left(now) if self.ended is None else 0, "upload": upload, "download": download,
             "rate_limit": self.policy.rate_text, "interim": self.interim, "class": [c.hex() for c in self.classes],
             "session_timeout": self.policy.session_timeout, "idle_timeout": self.policy.idle_timeout,

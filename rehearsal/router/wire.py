@@ -270,7 +270,7 @@ def check_reply(raw: bytes, request: bytes, secret: bytes, signature: str = "fir
 
 
 def check_order(raw: bytes, secret: bytes, *, need_signature: bool) -> Packet:
-    """A Disconnect- or CoA-Request that the router believes. Raises BadPacket; RFC 5176 3.5 says to stay silent then."""
+    """A Disconnect- or CoA-Request that the router believes. Raises BadPacket: stay silent then (RFC 5176 3.5)."""
     order = parse(raw)
     if order.code not in (DISCONNECT_REQUEST, COA_REQUEST):
         raise BadPacket(f"a {order.name} on the CoA port")

@@ -6,7 +6,7 @@ import re
 
 from babel.messages.catalog import Message
 from flask import Flask
-from flask_babel import gettext, lazy_gettext  # type: ignore[import-untyped]
+from flask_babel import gettext, lazy_gettext
 from wtforms import Form, StringField
 from wtforms.validators import Length
 
@@ -34,7 +34,7 @@ def _marks(text: str) -> list[str]:
 
 
 def test_every_text_is_translated_and_none_is_stale() -> None:
-    # Mend it with: ./run translations, then fill in what it names.
+    # Mend it with: ./run manage translations, then fill in what it names.
     source = {message.id for message in messages_in_source() if message.id}
     for locale in TRANSLATED:
         messages = read_catalogue(locale)

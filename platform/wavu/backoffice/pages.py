@@ -12,6 +12,7 @@ from wtforms import BooleanField, SelectField, StringField, TextAreaField
 from wtforms.validators import Length
 
 from wavu import accounts, audit, outbox, tenancy
+from wavu.db import savepoint
 from wavu.errors import Refused
 from wavu.tenancy import NameKind, NameTaken, Tenant
 from wavu.web import health
@@ -131,7 +132,8 @@ def tenant_new() -> ResponseReturnValue:
         status = 422
         if form.validate():
             try:
-                tenant = _create(form)
+                with savepoint():
+                    tenant = _create(form)
             except Refused as refusal:
                 form.slug.errors = [_(refusal.message) % refusal.facts]
                 status = 409 if isinstance(refusal, NameTaken) else 422

@@ -15,6 +15,7 @@ from wtforms import BooleanField, HiddenField, PasswordField, StringField
 
 from wavu import accounts
 from wavu.accounts import WeakPassword, WrongCode
+from wavu.db import savepoint
 from wavu.errors import Refused
 from wavu.web.access import public, signed_in
 from wavu.web.forms import BaseForm, email_field, name_field, required
@@ -219,7 +220,8 @@ def reset(token: str) -> ResponseReturnValue:
         status = 422
         if form.validate():
             try:
-                accounts.reset_password(token, form.password.data or "")
+                with savepoint():
+                    accounts.reset_password(token, form.password.data or "")
             except WeakPassword as refusal:
                 show_refusal(form, refusal, "password")
             else:
@@ -240,11 +242,12 @@ def join(token: str) -> ResponseReturnValue:
         status = 422
         if form.validate():
             try:
-                accounts.accept(
-                    token,
-                    name="" if known else form["name"].data,
-                    password="" if known else form["password"].data,
-                )
+                with savepoint():
+                    accounts.accept(
+                        token,
+                        name="" if known else form["name"].data,
+                        password="" if known else form["password"].data,
+                    )
             except WeakPassword as refusal:
                 show_refusal(form, refusal, "password")
             else:

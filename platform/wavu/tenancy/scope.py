@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from wavu.db import NoTenant, assert_no_transaction, db, set_tenant_sql, tenant_context
 from wavu.tenancy.models import PLATFORM_ID
@@ -48,7 +49,11 @@ def visiting(tenant_id: UUID) -> Iterator[None]:
         session.execute(text(set_tenant_sql(tenant_id)))
         yield
         session.flush()
-    finally:
+    except BaseException:
         tenant_context.reset(token)
-        if session.is_active:
+        # A failed statement has ended the transaction; its rollback takes the name back too.
+        with suppress(DBAPIError):
             session.execute(text(set_tenant_sql(PLATFORM_ID)))
+        raise
+    tenant_context.reset(token)
+    session.execute(text(set_tenant_sql(PLATFORM_ID)))

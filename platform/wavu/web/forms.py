@@ -12,6 +12,8 @@ from wtforms import EmailField, Form, PasswordField, SelectField, StringField
 from wtforms.fields.choices import SelectChoice
 from wtforms.validators import DataRequired, Length, ValidationError
 
+from wavu.web.i18n import FormTexts
+
 
 class BaseForm(Form):
     """Values are stripped; `show(refusal)` puts a business no on the field it is about."""
@@ -22,6 +24,9 @@ class BaseForm(Form):
             if unbound_field.field_class is not PasswordField:
                 filters.append(_strip)
             return unbound_field.bind(form=form, filters=filters, **options)
+
+        def get_translations(self, form: Form) -> FormTexts:
+            return FormTexts()
 
 
 def _strip(value: Any) -> Any:

@@ -16,7 +16,7 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 from babel.support import NullTranslations, Translations
 from flask import Flask
-from flask_babel import Babel, Domain, get_locale, get_translations  # type: ignore[import-untyped]
+from flask_babel import Babel, Domain, get_locale, get_translations
 
 SOURCE_LOCALE = "en"
 LOCALES = {SOURCE_LOCALE: "English", "sw": "Kiswahili"}  # each by its own name

@@ -12,6 +12,7 @@ from flask_babel import lazy_gettext as _l
 from wtforms import SelectField
 
 from wavu import accounts, clock
+from wavu.db import savepoint
 from wavu.errors import Refused
 from wavu.web.access import needs
 from wavu.web.forms import BaseForm, choices, email_field
@@ -87,12 +88,13 @@ def add_team_pages(bp: Blueprint, *, path: str, index: str, template: str) -> No
         if not form.validate():
             return show(form, 422)
         try:
-            accounts.invite(
-                email=form.email.data or "",
-                role=form.role.data,
-                invited_by=g.signed_in.person.name,
-                tenant=current_tenant(),
-            )
+            with savepoint():
+                accounts.invite(
+                    email=form.email.data or "",
+                    role=form.role.data,
+                    invited_by=g.signed_in.person.name,
+                    tenant=current_tenant(),
+                )
         except Refused as refusal:
             form.email.errors = [_(refusal.message) % refusal.facts]
             return show(form, 409)
@@ -111,7 +113,8 @@ def add_team_pages(bp: Blueprint, *, path: str, index: str, template: str) -> No
 
     def change_role(member_id: UUID) -> ResponseReturnValue:
         try:
-            accounts.change_role(member_id, request.form.get("role", ""), kind=current_tenant().kind)
+            with savepoint():
+                accounts.change_role(member_id, request.form.get("role", ""), kind=current_tenant().kind)
         except (accounts.LastOwner, accounts.UnknownRole) as refusal:
             return say_no(refusal)
         flash(_("The role is changed."), "ok")
@@ -119,7 +122,8 @@ def add_team_pages(bp: Blueprint, *, path: str, index: str, template: str) -> No
 
     def remove_member(member_id: UUID) -> ResponseReturnValue:
         try:
-            accounts.remove(member_id, kind=current_tenant().kind)
+            with savepoint():
+                accounts.remove(member_id, kind=current_tenant().kind)
         except accounts.LastOwner as refusal:
             return say_no(refusal)
         flash(_("They are no longer in the team."), "ok")

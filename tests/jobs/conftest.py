@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+import pytest
+import redis
+from flask import Flask
+
+from config import Settings, load
+from tests.world import World, build_world
+from wavu import outbox
+from wavu.app import create_app
+from wavu.db import db, transaction
+from wavu.outbox import Queue
+from wavu.tenancy import tenant_scope
+from workers import runtime
+from workers.reactions import JOBS
+from workers.relay import Relay
+
+
+class Factory(NamedTuple):
+    """A product without web on a database of its own, with a relay that a test drives step by step."""
+
+    app: Flask
+    settings: Settings
+    world: World
+    relay: Relay
+    wire: psycopg.Connection
+    redis: redis.Redis
+    admin: psycopg.Connection
+
+    def put(self, tenant_id: UUID, job: str, key: str, queue: Queue = Queue.SETTLEMENT, **payload: Any) -> None:
+        with self.app.app_context(), tenant_scope(tenant_id), transaction():
+            outbox.put(queue, job, key, payload)
+
+    def step(self) -> None:
+        self.relay.step(self.wire)
+
+    def waiting(self, queue: Queue = Queue.SETTLEMENT) -> list[tuple[str, str, int]]:
+        """What RQ was handed and did not run, in order, as arguments of runtime.run."""
+        jobs = self.relay._queues[queue].get_jobs()
+        return [tuple(job.args) for job in jobs]  # type: ignore[misc]
+
+    def work(self, queue: Queue = Queue.SETTLEMENT) -> None:
+        """One worker works off what is there and goes home."""
+        connection = redis.Redis.from_url(self.settings.redis_url.get_secret_value())
+        runtime.make_worker(queue, connection).work(burst=True, logging_level="ERROR")
+        connection.close()
+
+    def rows(self, columns: str = "job, key, state, attempts") -> list[tuple[Any, ...]]:
+        """The outbox without the system's own ticks."""
+        query = f"SELECT {columns} FROM outbox WHERE job <> 'forget_old_sessions' ORDER BY id"
+        return self.admin.execute(query.encode()).fetchall()
+
+    def sql(self, statement: str) -> None:
+        self.admin.execute(statement.encode())
+
+
+@pytest.fixture
+def factory(own_database: dict[str, str], monkeypatch: pytest.MonkeyPatch, servers: Any) -> Iterator[Factory]:
+    settings = load(own_database)
+    app = create_app(settings)
+    world = build_world(app)
+    monkeypatch.setattr(runtime, "_app", app)
+    client = redis.Redis.from_url(settings.redis_url.get_secret_value())
+    client.flushdb()
+    relay = Relay(settings, app)
+    database = own_database["DATABASE_URL"].rpartition("/")[2]
+    relay_url = settings.relay_database_url.get_secret_value()
+    with (
+        psycopg.connect(relay_url, autocommit=True) as wire,
+        psycopg.connect(servers.admin(database), autocommit=True) as admin,
+    ):
+        admin.execute("DELETE FROM outbox")
+        yield Factory(app, settings, world, relay, wire, client, admin)
+    client.flushdb()
+    client.close()
+    with app.app_context():
+        db.engine.dispose()
+
+
+@pytest.fixture
+def job(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], None]:
+    """Adds a job of the test's own to the page of jobs."""
+
+    def add(name: str, function: Any) -> None:
+        monkeypatch.setitem(JOBS, name, function)
+
+    return add
+
+

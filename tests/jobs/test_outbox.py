@@ -1,0 +1,271 @@
+"""Work that follows a commit: handed out, done once, put back, given up; whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from tests.jobs.conftest import Factory
+from wavu import audit, outbox
+from wavu.db import InsideTransaction, assert_no_transaction, db, transaction
+from wavu.errors import NotFound, Outage
+from wavu.outbox import Queue
+from wavu.tenancy import PLATFORM_ID, tenant_scope
+from workers import runtime, schedule
+from workers.reactions import JOBS
+
+Jobs = Callable[[str, Any], None]
+
+
+def _mark(payload: dict[str, Any]) -> None:
+    audit.record("test.done", number=payload.get("n"))
+
+
+def _done(factory: Factory) -> list[tuple[Any, ...]]:
+    query = b"SELECT tenant_id, facts->>'number' FROM audit_entry WHERE action = 'test.done' ORDER BY created_at"
+    return factory.admin.execute(query).fetchall()
+
+
+def test_a_job_runs_in_its_tenant_once(factory: Factory, job: Jobs) -> None:
+    job("mark", _mark)
+    factory.put(factory.world.a.id, "mark", "1", n=1)
+    factory.put(factory.world.a.id, "mark", "1", n=1)
+    factory.put(factory.world.b.id, "mark", "1", n=2)
+    factory.step()
+    handed = factory.waiting()
+    assert len(handed) == 2
+    factory.work()
+    assert _done(factory) == [(factory.world.a.id, "1"), (factory.world.b.id, "2")]
+    for arguments in handed:
+        runtime.run(*arguments)
+    assert len(_done(factory)) == 2, "a second delivery does nothing"
+    assert factory.rows() == [("mark", "1", "done", 1), ("mark", "1", "done", 1)]
+
+
+def test_nothing_happens_without_the_commit(factory: Factory, job: Jobs) -> None:
+    job("mark", _mark)
+    with (
+        factory.app.app_context(),
+        tenant_scope(factory.world.a.id),
+        pytest.raises(ZeroDivisionError),
+        transaction(),
+    ):
+        outbox.put(Queue.SETTLEMENT, "mark", "1", {})
+        raise ZeroDivisionError
+    factory.step()
+    assert factory.waiting() == []
+
+
+def test_redis_holds_ids_in_json_and_nothing_else(factory: Factory, job: Jobs) -> None:
+    job("mark", _mark)
+    factory.put(factory.world.a.id, "mark", "1", phone="+254712345678")
+    factory.step()
+    keys = [key for key in factory.redis.keys("rq:job:*") if factory.redis.type(key) == b"hash"]  # type: ignore[union-attr]
+    datas = [json.loads(zlib.decompress(factory.redis.hget(key, "data"))) for key in keys]  # type: ignore[arg-type]
+    assert ["workers.runtime.run", None, list(factory.waiting()[0]), {}] in datas
+    assert all("254712345678" not in json.dumps(data) for data in datas)
+
+
+def test_a_tenants_flood_does_not_delay_another(factory: Factory, job: Jobs) -> None:
+    job("mark", _mark)
+    for n in range(60):
+        factory.put(factory.world.a.id, "mark", str(n), n=n)
+    factory.put(factory.world.b.id, "mark", "1", n=0)
+    factory.step()
+    tenants = [arguments[0] for arguments in factory.waiting()]
+    assert tenants.count(str(factory.world.b.id)) == 1
+    assert tenants.count(str(factory.world.a.id)) == 20
+    factory.step()
+    assert len(factory.waiting()) == 21, "no more than its share is out at a time"
+    for _ in range(6):
+        factory.work()
+        factory.step()
+    assert len(_done(factory)) == 61
+
+
+def test_an_outage_is_retried_later_and_a_bug_too_until_a_day_has_passed(factory: Factory, job: Jobs) -> None:
+    def away(_: dict[str, Any]) -> None:
+        audit.record("test.done")
+        raise Outage("the router", retry_after_seconds=90)
+
+    def broken(_: dict[str, Any]) -> None:
+        audit.record("test.done")
+        raise ZeroDivisionError
+
+    job("away", away)
+    job("broken", broken)
+    factory.put(factory.world.a.id, "away", "1")
+    factory.put(factory.world.a.id, "broken", "1")
+    factory.step()
+    factory.work()
+    assert _done(factory) == [], "what a failed job wrote is undone"
+    later = factory.rows("job, state, attempts, extract(epoch FROM run_at - now())::int > 60, last_error")
+    assert later == [
+        ("away", "ready", 1, True, "Outage: the router does not answer"),
+        ("broken", "ready", 1, False, "ZeroDivisionError: "),
+    ]
+    factory.step()
+    assert factory.waiting() == [], "not before its time"
+    factory.sql("UPDATE outbox SET run_at = now(), created_at = now() - interval '25 hours'")
+    factory.step()
+    factory.work()
+    assert {row[2] for row in factory.rows()} == {"dead"}
+    with factory.app.app_context(), tenant_scope(None), transaction():
+        assert outbox.backlog().dead == 2
+
+
+def test_a_business_no_ends_a_job(factory: Factory, job: Jobs) -> None:
+    def no(_: dict[str, Any]) -> None:
+        audit.record("test.done")
+        raise NotFound
+
+    job("no", no)
+    factory.put(factory.world.a.id, "no", "1")
+    factory.step()
+    factory.work()
+    assert factory.rows("state, last_error") == [("done", "not_found")]
+    assert _done(factory) == []
+
+
+def test_a_call_to_the_outside_runs_between_two_transactions(factory: Factory, job: Jobs) -> None:
+    calls: list[str] = []
+
+    def call() -> str:
+        assert_no_transaction("the test's call")
+        calls.append("called")
+        return "answer"
+
+    def ask(_: dict[str, Any]) -> Iterator[Callable[[], str]]:
+        db.session.execute(text("SELECT 1"))
+        with pytest.raises(InsideTransaction):
+            assert_no_transaction("a call inside")
+        answer = yield call
+        audit.record("test.done", number=answer)
+
+    job("ask", ask)
+    factory.put(factory.world.a.id, "ask", "1")
+    factory.step()
+    (arguments,) = factory.waiting()
+    runtime.run(*arguments)
+    runtime.run(*arguments)
+    assert calls == ["called"]
+    assert [number for _, number in _done(factory)] == ["answer"]
+
+
+def test_a_call_that_began_is_not_begun_again_by_a_second_delivery(factory: Factory, job: Jobs) -> None:
+    def ask(_: dict[str, Any]) -> Iterator[Callable[[], None]]:
+        yield lambda: calls.append(1)
+
+    calls: list[int] = []
+    job("ask", ask)
+    factory.put(factory.world.a.id, "ask", "1")
+    factory.step()
+    (arguments,) = factory.waiting()
+    factory.sql("UPDATE outbox SET started_attempt = attempts")
+    runtime.run(*arguments)
+    assert calls == []
+
+
+def test_a_worker_that_dies_costs_a_lease(factory: Factory, job: Jobs) -> None:
+    job("mark", _mark)
+    factory.put(factory.world.a.id, "mark", "1", n=1)
+    factory.step()
+    (first,) = factory.waiting()
+    factory.redis.flushdb()
+    factory.redis.set("wavu:relay", factory.relay._marker)
+    factory.step()
+    assert factory.waiting() == [], "its lease still runs"
+    factory.sql("UPDATE outbox SET lease_until = now() - interval '1 second'")
+    factory.step()
+    (second,) = factory.waiting()
+    assert second[2] == first[2] + 1
+    runtime.run(*first)
+    assert _done(factory) == [], "the late worker is fenced off"
+    factory.work()
+    assert len(_done(factory)) == 1
+
+
+def test_a_wiped_redis_costs_nothing(factory: Factory, job: Jobs) -> None:
+    job("mark", _mark)
+    for n in range(3):
+        factory.put(factory.world.a.id, "mark", str(n), n=n)
+    factory.step()
+    factory.redis.flushdb()
+    factory.step()
+    assert len(factory.waiting()) == 3, "handed out again at once, without waiting for the leases"
+    factory.work()
+    assert len(_done(factory)) == 3
+
+
+def test_settlement_goes_on_without_redis(factory: Factory, job: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    job("mark", _mark)
+    factory.put(factory.world.a.id, "mark", "1", n=1)
+    factory.put(factory.world.a.id, "mark", "2", Queue.BULK, n=2)
+    monkeypatch.setattr(factory.relay._redis, "get", _refuse)
+    factory.step()
+    assert _done(factory) == []
+    factory.relay._redis_failing_since = 0.0
+    factory.step()
+    assert [number for _, number in _done(factory)] == ["1"]
+    monkeypatch.undo()
+    monkeypatch.setattr(runtime, "_app", factory.app)
+    job("mark", _mark)
+    factory.step()
+    factory.work(Queue.BULK)
+    assert len(_done(factory)) == 2
+
+
+def _refuse(*_: object) -> None:
+    import redis
+
+    raise redis.ConnectionError
+
+
+def test_redis_dying_while_jobs_are_handed_over_frees_them(
+    factory: Factory, job: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    factory.put(factory.world.a.id, "mark", "1")
+    with monkeypatch.context() as patch:
+        patch.setattr(factory.relay._queues[Queue.SETTLEMENT], "enqueue_call", lambda *_, **__: _refuse())
+        factory.step()
+    assert factory.rows("lease_until, state") == [(None, "ready")]
+
+
+def test_clocks_tick_once_however_many_relays_there_are(factory: Factory) -> None:
+    factory.step()
+    factory.relay._seen_ticks.clear()
+    factory.step()
+    every = b"SELECT tenant_id, job, state FROM outbox"
+    assert factory.admin.execute(every).fetchall() == [(PLATFORM_ID, "forget_old_sessions", "ready")]
+    assert {clock.job for clock in schedule.CLOCKS} <= set(JOBS)
+    factory.work(Queue.BULK)
+    assert factory.admin.execute(every).fetchall() == [(PLATFORM_ID, "forget_old_sessions", "done")]
+
+
+def test_done_rows_are_swept_after_a_week(factory: Factory, job: Jobs) -> None:
+    job("mark", _mark)
+    for key in "12":
+        factory.put(factory.world.a.id, "mark", key)
+    factory.step()
+    factory.work()
+    factory.sql("UPDATE outbox SET done_at = now() - interval '8 days' WHERE key = '1'")
+    factory.relay._swept_at = float("-inf")
+    factory.step()
+    assert [row[1] for row in factory.rows() if row[0] == "mark"] == ["2"]
+
+
+@pytest.mark.parametrize("tenant", ["b", "nobody"])
+def test_a_job_of_one_tenant_run_as_another_finds_nothing(factory: Factory, job: Jobs, tenant: str) -> None:
+    job("mark", _mark)
+    factory.put(factory.world.a.id, "mark", "1")
+    factory.step()
+    ((_, row, attempt),) = factory.waiting()
+    other = factory.world.b.id if tenant == "b" else "00000000-0000-7000-8000-00000000dead"
+    runtime.run(str(other), row, attempt)
+    assert _done(factory) == []
+    assert factory.rows("state, attempts") == [("ready", 1)]

@@ -1,0 +1,1 @@
+"""The small modules under everything: configuration, money, phones, vault, logs, health."""

@@ -1,0 +1,89 @@
+"""A configuration is right, or every one of its faults is named at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from config import ConfigurationError, load
+from tests.stack import ROOT
+
+GOOD = {
+    "DATABASE_URL": "postgresql://wavu_app:pw@db/wavu",
+    "RELAY_DATABASE_URL": "postgresql://wavu_relay:pw@db/wavu",
+    "REDIS_URL": "redis://cache:6379/0",
+    "SECRET_KEY": "k" * 32,
+    "VAULT_KEYS": "1:" + "QUFB" * 10 + "QUE=",
+    "PLATFORM_DOMAIN": "wavu.co.ke",
+    "SMTP_URL": "smtps://user:pw@mail:465",
+    "MAIL_FROM": "hello@wavu.co.ke",
+    "RADIUS_HEALTH_SECRET": "h" * 16,
+}
+
+
+def _faults(**changes: str | None) -> list[str]:
+    environ = {name: value for name, value in (GOOD | changes).items() if value is not None}
+    with pytest.raises(ConfigurationError) as caught:
+        load(environ)
+    return caught.value.faults
+
+
+def test_a_good_configuration() -> None:
+    settings = load(GOOD)
+    assert settings.is_production
+    assert settings.secure
+    assert settings.origin("pendo.wavu.co.ke") == "https://pendo.wavu.co.ke"
+    assert "pw" not in repr(settings)
+    assert "QUFB" not in repr(settings)
+
+
+def test_all_faults_at_once() -> None:
+    faults = _faults(
+        DATABASE_URL=None, SECRET_KEY=None, VAULT_KEYS="1:short", REDIS_URL="cache", PLATFORM_DOMAIN="localhost",
+        SMTP_URL="mail", PUBLIC_SCHEME="ftp", RADIUS_AUTH_PORT="radius", PROXY_HOPS="9", WAVU_ENV="staging",
+    )  # fmt: skip
+    named = [fault.partition(":")[0] for fault in faults]
+    assert sorted(named) == sorted(
+        ["DATABASE_URL", "SECRET_KEY", "VAULT_KEYS", "REDIS_URL", "PLATFORM_DOMAIN", "SMTP_URL", "PUBLIC_SCHEME",
+         "RADIUS_AUTH_PORT", "PROXY_HOPS", "WAVU_ENV"]
+    )  # fmt: skip
+    assert all(len(fault) > len(fault.partition(":")[0]) + 5 for fault in faults)
+
+
+def test_what_production_does_not_allow() -> None:
+    faults = _faults(
+        PUBLIC_SCHEME="http", SECRET_KEY="short", RADIUS_HEALTH_SECRET="short", PLATFORM_DOMAIN="wavu.localhost"
+    )
+    assert len(faults) == 4
+    assert load(GOOD | {"WAVU_ENV": "rehearsal", "PUBLIC_SCHEME": "http", "PLATFORM_DOMAIN": "wavu.localhost"})
+
+
+@pytest.mark.parametrize("user", ["wavu_owner", "postgres", "wavu_admin", "wavu_backup"])
+def test_a_privileged_role_is_refused_by_name(user: str) -> None:
+    (fault,) = _faults(DATABASE_URL=f"postgresql://{user}:pw@db/wavu")
+    assert "row-level security" in fault
+
+
+def test_the_relay_has_a_role_of_its_own() -> None:
+    (fault,) = _faults(RELAY_DATABASE_URL=GOOD["DATABASE_URL"])
+    assert "wavu_relay" in fault
+
+
+def test_values_are_not_echoed() -> None:
+    for name in GOOD:
+        for fault in _faults(**{name: "hunter2-leaked"}, WAVU_ENV="nowhere"):
+            assert "hunter2" not in fault
+
+
+@pytest.mark.parametrize("module", ["wsgi", "workers.runtime", "workers.relay", "workers.radius"])
+def test_every_process_says_so_and_ends(module: str) -> None:
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'platform'}"}
+    done = subprocess.run(
+        [sys.executable, "-m", module], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "9 fault(s)" in done.stderr
+    assert "Traceback" not in done.stderr
