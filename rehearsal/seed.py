@@ -115,7 +115,10 @@ def _isp(isp: Isp, settings: Settings, kept: dict[str, str]) -> Tenant:
             help_phone=isp.help_phone,
             locale=isp.locale,
         )
-    people = [(_person(*isp.owner, kept[isp.owner[1]]), "owner"), (_person(*isp.manager, kept[isp.manager[1]]), "manager")]
+    people = [
+        (_person(*isp.owner, kept[isp.owner[1]]), "owner"),
+        (_person(*isp.manager, kept[isp.manager[1]]), "manager"),
+    ]
     with tenancy.visiting(tenant.id):
         tenancy.claim(NameKind.HOST, host)
         for person, role in people:

@@ -10,7 +10,6 @@ from flask import Flask
 from flask.globals import _cv_app
 from werkzeug.test import TestResponse
 
-
 if TYPE_CHECKING:
     from tests.world import Someone, World
 
@@ -65,5 +64,3 @@ class Browser:
             response = self.post(host, "/sign-in/code", {"code": world.code()})
         assert response.status_code == 302, response.text
         return response
-
-

@@ -20,7 +20,7 @@ from rehearsal.servers import Postgres, Valkey
 
 ROOT = Path(__file__).parents[1]
 TEMPLATE = "wavu_template"
-PASSWORD = "only for tests"  # noqa: S105
+PASSWORD = "only for tests"
 _ENVIRON = "WAVU_TEST_STACK"
 
 # Faults that can be planted into a clone: each must turn the suite red (tests/isolation/test_mutants.py).
@@ -38,7 +38,8 @@ MUTANTS = {
             PRIMARY KEY (tenant_id, id));
         ALTER TABLE port ENABLE ROW LEVEL SECURITY; ALTER TABLE port FORCE ROW LEVEL SECURITY;
         CREATE POLICY tenant ON port USING (tenant_id = (SELECT app.tenant_id()))""",
-    "view_with_owners_rights": "CREATE VIEW everyone AS SELECT * FROM audit_entry; GRANT SELECT ON everyone TO wavu_app",
+    "view_with_owners_rights": """
+        CREATE VIEW everyone AS SELECT * FROM audit_entry; GRANT SELECT ON everyone TO wavu_app""",
     "people_open": "CREATE POLICY anyone ON person FOR SELECT TO wavu_app USING (true)",
 }
 
@@ -62,7 +63,9 @@ class Stack(NamedTuple):
         with psycopg.connect(self.admin_url, autocommit=True) as connection:
             names = sql.Identifier(name), sql.Identifier(template)
             connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(names[0]))
-            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log OWNER wavu_owner").format(*names))
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log OWNER wavu_owner").format(*names)
+            )
 
     def plant(self, database: str, mutant: str | None) -> None:
         """Plants one of MUTANTS into a clone; a name that is not among them changes nothing here."""
@@ -101,7 +104,7 @@ def migrate(owner_url: str, revision: str = "head") -> None:
     """Runs the migrations as a deployment does."""
     alembic = Path(sys.executable).with_name("alembic")
     environ = os.environ | {"MIGRATE_URL": owner_url, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'platform'}"}
-    done = subprocess.run([alembic, "upgrade", revision], cwd=ROOT, env=environ, capture_output=True, text=True)  # noqa: S603
+    done = subprocess.run([alembic, "upgrade", revision], cwd=ROOT, env=environ, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"migrations failed:\n{done.stderr[-3000:]}")
 

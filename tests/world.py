@@ -15,7 +15,7 @@ from wavu.accounts import Membership, Person, passwords, second_factor
 from wavu.db import db, transaction
 from wavu.tenancy import PLATFORM_ID, tenant_scope
 
-PASSWORD = "three unrelated giraffes"  # noqa: S105
+PASSWORD = "three unrelated giraffes"
 STAFF_HOST, CONSOLE_HOST = "staff.wavu.test", "console.wavu.test"
 
 

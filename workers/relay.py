@@ -19,7 +19,6 @@ import psycopg
 import redis
 import structlog
 from flask import Flask
-from psycopg import sql
 from rq import Queue as RqQueue
 from rq.serializers import JSONSerializer
 
@@ -88,7 +87,9 @@ UPDATE outbox o SET lease_until = NULL FROM (
 ) f WHERE (o.tenant_id, o.id) = (f.tenant_id, f.id)
 """
 
-_FREE_ONE = "UPDATE outbox SET lease_until = NULL WHERE tenant_id = %s AND id = %s AND attempts = %s AND state = 'ready'"
+_FREE_ONE = (
+    "UPDATE outbox SET lease_until = NULL WHERE tenant_id = %s AND id = %s AND attempts = %s AND state = 'ready'"
+)
 
 _SWEEP = f"""
 DELETE FROM outbox WHERE (tenant_id, id) IN (
@@ -221,7 +222,7 @@ class Relay:
             try:
                 with self._app.app_context(), tenant_scope(PLATFORM_ID), transaction():
                     outbox.put(each.queue, each.job, tick, {})
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - a clock that fails must not stop the relay
                 log.warning("tick not written", tick=tick, error=type(error).__name__)
                 continue
             self._seen_ticks.add(tick)

@@ -23,6 +23,7 @@ from flask import Flask
 from rq import Queue as RqQueue
 from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
+from rq.worker import BaseWorker
 
 from config import ConfigurationError, Settings, load
 from wavu import outbox
@@ -60,7 +61,7 @@ def run(tenant_id: str, row_id: str, attempt: int) -> None:
         except Refused as refusal:
             log.info("job refused", code=refusal.code)
             _finish(row, attempt, refusal.code)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the outcome of a job is in its row
             _put_back(row, attempt, error)
 
 
@@ -112,7 +113,7 @@ def _put_back(row_id: UUID, attempt: int, error: Exception) -> None:
     try:
         with transaction():
             state = outbox.postpone(row_id, attempt, f"{type(error).__name__}: {error}", at_least_seconds=wait)
-    except Exception as again:
+    except Exception as again:  # noqa: BLE001 - the lease puts it back
         log.warning("job left to its lease", error=type(again).__name__)
         return
     if state == "dead":
@@ -128,10 +129,10 @@ def timeout_seconds(queue: Queue) -> int:
     return LEASE_SECONDS[queue] - 3
 
 
-def make_worker(queue: Queue, connection: redis.Redis) -> Worker:
+def make_worker(queue: Queue, connection: redis.Redis) -> BaseWorker:
     """A worker for one queue. Settlement is database work in milliseconds and runs in the worker itself, on a
     connection that stays open; jobs that call outside run in a fork, which a hanging peer cannot take down."""
-    kind = SimpleWorker if queue is Queue.SETTLEMENT else Worker
+    kind: type[BaseWorker] = SimpleWorker if queue is Queue.SETTLEMENT else Worker
     return kind(
         [RqQueue(queue.value, connection=connection, serializer=JSONSerializer)],
         connection=connection,
@@ -179,9 +180,10 @@ class Nursery:
             self._fork(queue)
         while self._children:
             pid, status = os.wait()
-            queue, began = self._children.pop(pid, (None, 0.0))
-            if queue is None or self._stopping:
+            child = self._children.pop(pid, None)
+            if child is None or self._stopping:
                 continue
+            queue, began = child
             log.warning("worker ended", queue=queue.value, status=status)
             if time.monotonic() - began < 2:
                 time.sleep(1)

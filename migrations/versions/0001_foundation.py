@@ -238,7 +238,8 @@ def _accounts() -> None:
     op.execute(f"""
         CREATE TABLE person (
             id uuid CONSTRAINT pk_person PRIMARY KEY,
-            email text NOT NULL CONSTRAINT uq_person_email UNIQUE CONSTRAINT ck_person_email CHECK (email = lower(email)),
+            email text NOT NULL CONSTRAINT uq_person_email UNIQUE
+                CONSTRAINT ck_person_email CHECK (email = lower(email)),
             name text NOT NULL,
             locale text NOT NULL DEFAULT 'en',
             second_factor_on boolean NOT NULL DEFAULT false,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import FetchedValue, select, text
+from sqlalchemy import FetchedValue, UniqueConstraint, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wavu.db import TenantRow, db
@@ -33,6 +33,7 @@ class AuditEntry(TenantRow):
     """One act. `chain` is the SHA-256 over the row and the one before it; a trigger sets it."""
 
     __tablename__ = "audit_entry"
+    __table_args__ = (UniqueConstraint("tenant_id", "sequence"),)
 
     sequence: Mapped[int] = mapped_column(server_default=FetchedValue())
     person_id: Mapped[UUID | None]
@@ -81,4 +82,5 @@ def trail(*, before: int | None = None, subject: UUID | str | None = None, limit
 
 def first_broken_link() -> int | None:
     """The `sequence` of the first line of the current tenant's trail that was changed or cut out; None if whole."""
-    return db.session.scalar(text("SELECT app.audit_first_broken_link()"))
+    broken: int | None = db.session.scalar(text("SELECT app.audit_first_broken_link()"))
+    return broken

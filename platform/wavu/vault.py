@@ -7,14 +7,14 @@ associated data); destroying a tenant's data keys destroys its secrets, backups 
 from __future__ import annotations
 
 import secrets
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 from uuid import UUID
 
 from cachetools import LRUCache
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import current_app
-from sqlalchemy import select, update
+from sqlalchemy import UniqueConstraint, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Mapped
 
 from wavu.db import TenantRow, db, tenant_context
@@ -32,6 +32,7 @@ class VaultKey(TenantRow):
     """One data key of a tenant, wrapped. The highest version seals; older ones only open."""
 
     __tablename__ = "vault_key"
+    __table_args__ = (UniqueConstraint("tenant_id", "version"),)
 
     version: Mapped[int]
     kek: Mapped[int]
@@ -124,7 +125,7 @@ class Sealed:
     Assigning seals at once (the row needs its id), reading opens, None stays None.
     """
 
-    columns: list[tuple[type[TenantRow], str]] = []
+    columns: ClassVar[list[tuple[type[TenantRow], str]]] = []
 
     def __init__(self, column: str) -> None:
         self._column = column
@@ -176,6 +177,7 @@ def _reseal(model: type[TenantRow], column: str) -> int:
     attribute: InstrumentedAttribute[bytes | None] = getattr(model, column)
     rows = db.session.execute(select(model.id, attribute).where(attribute.is_not(None)).with_for_update()).all()
     for row_id, sealed in rows:
+        assert sealed is not None
         value = open_sealed(model.__tablename__, column, row_id, sealed)
         db.session.execute(
             update(model)

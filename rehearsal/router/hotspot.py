@@ -17,7 +17,7 @@ from flask import Flask, Response, g, jsonify, make_response, redirect, render_t
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response as AnyResponse
 
-from .people import CHALLENGE_SECONDS, ERRORS, Challenge, Credentials, Device, NotPossible, read_mac
+from .people import CHALLENGE_SECONDS, ERRORS, Challenge, Credentials, Device, NotPossible, chap, pap, read_mac
 
 if TYPE_CHECKING:
     from .router import VirtualRouter
@@ -130,8 +130,8 @@ class HotspotServer:
         fresh = challenge is not None and self.router.clock.now() - challenge.issued <= CHALLENGE_SECONDS
         if challenge is not None and fresh and re.fullmatch(r"[0-9a-f]{32}", password):
             answer = bytes((challenge.identifier,)) + binascii.unhexlify(password)
-            return Credentials(username, "chap", chap=(("CHAP-Challenge", challenge.octets), ("CHAP-Password", answer)))
-        return Credentials(username, "pap", password.encode()) if "http-pap" in methods else None
+            return chap(username, answer, challenge.octets)
+        return pap(username, password) if "http-pap" in methods else None
 
     def _thin_page(self, device: Device, dst: str, error: str = "") -> AnyResponse:
         """login.html of sheet 3.2: on to the portal with mac, ip, srv, lo, dst and err, and CHAP values in it only."""

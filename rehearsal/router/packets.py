@@ -54,7 +54,7 @@ def colons(mac: str) -> str:
 
 
 def access(box: Box, session: Session, credentials: Attributes) -> Attributes:
-    """Without User-Password and Message-Authenticator, which depend on the packet's own authenticator."""
+    """Without Message-Authenticator; `credentials` stand where RouterOS has them."""
     hotspot = session.kind == "hotspot"
     return [
         *(_station(box, session) if hotspot else _line(box, session)), *credentials,

@@ -39,23 +39,36 @@ class NotPossible(ValueError):
 
 @dataclass(frozen=True)
 class Credentials:
-    """What a device proves itself with: a password to send hidden, or a finished CHAP answer."""
+    """What a device proves itself with: a clear password that the request will hide, or a finished CHAP answer."""
 
     user: str
     method: str
-    password: bytes | None = field(default=None, repr=False)
-    chap: tuple[tuple[str, Value], ...] = field(default=(), repr=False)
+    proof: tuple[tuple[str, Value], ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.user.encode()) > 253:
+            raise NotPossible("a user name has at most 253 octets")
+        if any(name == "User-Password" and len(value) > 128 for name, value in self.proof if isinstance(value, bytes)):
+            raise NotPossible("a password has at most 128 octets")
 
 
-def with_password(user: str, password: str, method: str, label: str = "") -> Credentials:
-    """PAP, or CHAP with a challenge made now: 16 octets in attribute 60 (sheet 1.2). `label` is the method shown."""
-    if method == "pap":
-        return Credentials(user, label or "pap", password.encode())
-    if method != "chap":
-        raise ValueError(f"the router knows pap and chap, not {method!r}")
+def pap(user: str, password: str, method: str = "pap") -> Credentials:
+    return Credentials(user, method, (("User-Password", password.encode()),))
+
+
+def chap(user: str, response: bytes, challenge: bytes, method: str = "chap") -> Credentials:
+    """The challenge travels in attribute 60 (sheet 1.2)."""
+    return Credentials(user, method, (("CHAP-Challenge", challenge), ("CHAP-Password", response)))
+
+
+def with_password(user: str, password: str, protocol: str, label: str = "") -> Credentials:
+    """PAP, or CHAP with a challenge of 16 octets made now. `label` is the method to show. Raises ValueError."""
+    if protocol == "pap":
+        return pap(user, password, label or "pap")
+    if protocol != "chap":
+        raise ValueError(f"the router knows pap and chap, not {protocol!r}")
     identifier, challenge = secrets.randbelow(256), secrets.token_bytes(16)
-    response = chap_response(identifier, password.encode(), challenge)
-    return Credentials(user, label or "chap", chap=(("CHAP-Challenge", challenge), ("CHAP-Password", response)))
+    return chap(user, chap_response(identifier, password.encode(), challenge), challenge, label or "chap")
 
 
 @dataclass(frozen=True)

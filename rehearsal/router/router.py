@@ -248,9 +248,10 @@ class VirtualRouter:
         device, user = self.device(mac), credentials.user
         if not device.joined:
             raise NotPossible("the device is not on the Wi-Fi")
-        own = packets.plain_mac(device.mac)
-        if packets.plain_mac(user) not in (None, own):
+        if packets.plain_mac(user) not in (None, packets.plain_mac(device.mac)):
             return self._told(device, self._refusal("wrong-mac-username", user))
+        if not user:
+            return self._told(device, self._refusal("invalid-username", user))
         outcome = self._login(device, credentials)
         if outcome.ok and "mac-cookie" in self.login_by:
             device.cookie = credentials
@@ -280,6 +281,8 @@ class VirtualRouter:
         self, username: str, password: str, mac: str = "", method: str = "chap", redial: float | None = None
     ) -> Outcome:
         """Dial from a home router, which remembers the line. `redial`: seconds until it dials again when cut."""
+        if not username:
+            raise NotPossible("PPPoE needs a user name")
         with_password(username, password, method)
         device = self.add_device(mac, kind="home")
         with self.clock.lock:
@@ -324,7 +327,7 @@ class VirtualRouter:
 
     def _authorize(self, device: Device, candidate: Session, credentials: Credentials) -> Future[Outcome]:
         future: Future[Outcome] = Future()
-        boot, device.authorizing = self.boot, True
+        boot = self.boot
 
         def done(reply: Packet | None) -> None:
             with self.clock.lock:
@@ -334,7 +337,8 @@ class VirtualRouter:
                 self._told(device, outcome)
             future.set_result(outcome)
 
-        self.uplink.ask(packets.access(self.box, candidate, credentials.chap), credentials.password, done)
+        self.uplink.ask(packets.access(self.box, candidate, credentials.proof), done)
+        device.authorizing = True  # `done` waits for the lock that we hold
         return future
 
     def _decide(self, device: Device, candidate: Session, reply: Packet | None) -> Outcome:

@@ -50,10 +50,10 @@ class Uplink:
 
     # -- asking
 
-    def ask(self, attributes: Attributes, password: bytes | None, done: Callable[[Packet | None], None]) -> None:
+    def ask(self, attributes: Attributes, done: Callable[[Packet | None], None]) -> None:
         """An Access-Request. `done` gets a believable reply or None, on another thread."""
         sign = self.knobs.auth_message_authenticator
-        datagram = access_request(next(self._ids), attributes, self._secret, password=password, sign=sign)
+        datagram = access_request(next(self._ids), attributes, self._secret, sign)
         self._send(datagram, self.server[1], done)
 
     def record(self, status: str, attributes: Attributes) -> None:
@@ -84,7 +84,7 @@ class Uplink:
             source=knobs.radius_source or self._address, target=(self.server[0], port), datagram=datagram,
             check=lambda raw: check_reply(raw, datagram, secret, knobs.auth_require), report=self._reporter(port),
             timeout=knobs.radius_timeout, tries=knobs.radius_tries, copies=knobs.radius_copies,
-            lost_replies=knobs.radius_drop_replies, 
+            lost_replies=knobs.radius_drop_replies,
             broken=tuple(malformed(form, datagram) for form in knobs.radius_malformed),
         )  # fmt: skip
         self._radio.send(request, done)

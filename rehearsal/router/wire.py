@@ -217,19 +217,16 @@ def chap_response(identifier: int, password: bytes, challenge: bytes) -> bytes:
 # -- what the router sends
 
 
-def access_request(
-    identifier: int, attributes: Attributes, secret: bytes, *, password: bytes | None = None, sign: str = "sent"
-) -> bytes:
-    """`password` is sent hidden, before Service-Type as RouterOS does (sheet 1.2); Message-Authenticator comes last.
+def access_request(identifier: int, attributes: Attributes, secret: bytes, sign: str = "sent") -> bytes:
+    """User-Password is given in clear and sent hidden; Message-Authenticator comes last (sheet 1.2).
 
     `sign` is "sent", "absent" or "wrong".
     """
-    authenticator = os.urandom(16)
-    listed = list(attributes)
-    if password is not None:
-        place = next((n for n, (name, _) in enumerate(listed) if name == "NAS-Identifier"), len(listed))
-        listed.insert(place, ("User-Password", hide_password(password, secret, authenticator)))
-    body = b"".join(_pack(name, value) for name, value in listed)
+    authenticator, body = os.urandom(16), b""
+    for name, value in attributes:
+        if name == "User-Password" and isinstance(value, bytes):
+            value = hide_password(value, secret, authenticator)
+        body += _pack(name, value)
     if sign != "absent":
         head = struct.pack("!BBH", ACCESS_REQUEST, identifier, 20 + len(body) + 18)
         body = _signed(secret if sign == "sent" else secret + b"?", head, authenticator, body, b"")

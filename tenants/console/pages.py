@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
 from wavu import accounts, audit, clock, tenancy
+from wavu.errors import N_
 from wavu.tenancy import NameKind
 from wavu.web.access import needs
 from wavu.web.errors import Problem
@@ -41,11 +42,12 @@ def home() -> ResponseReturnValue:
 
 def _greeting(name: str) -> str:
     hour = clock.now().astimezone(ZoneInfo(current_tenant().timezone)).hour
+    greeting = N_("Good evening, %(name)s")
     if hour < 12:
-        return _("Good morning, %(name)s", name=name)
-    if hour < 17:
-        return _("Good afternoon, %(name)s", name=name)
-    return _("Good evening, %(name)s", name=name)
+        greeting = N_("Good morning, %(name)s")
+    elif hour < 17:
+        greeting = N_("Good afternoon, %(name)s")
+    return str(_(greeting, name=name))
 
 
 @bp.get("/activity", endpoint="audit")

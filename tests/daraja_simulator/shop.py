@@ -122,7 +122,7 @@ class Shop:
     shortcode: str = "174379"
     passkey: str = "bfb279f9aa9bdbcf158e97dd71a467cd2e0c893059b10f78e6b72ada1ed2c919"
     key: str = "pendo-key"
-    secret: str = "pendo-secret"  # noqa: S105 - of a simulator
+    secret: str = "pendo-secret"
     till: str | None = None
     bearer: str = ""
 

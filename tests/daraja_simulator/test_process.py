@@ -41,9 +41,7 @@ def test_the_process_serves_apps_of_a_file_and_stops_when_told(tmp_path: Path) -
     journal = tmp_path / "journal.jsonl"
     settings = {"DARAJA_APPS": str(apps), "DARAJA_PORT": "0", "DARAJA_JOURNAL": str(journal)}
     command = [sys.executable, "-m", "rehearsal.daraja"]
-    process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-        command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | settings, stdout=subprocess.PIPE, text=True)
     with process:
         assert process.stdout is not None
         line = process.stdout.readline()

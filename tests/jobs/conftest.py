@@ -42,7 +42,7 @@ class Factory(NamedTuple):
     def waiting(self, queue: Queue = Queue.SETTLEMENT) -> list[tuple[str, str, int]]:
         """What RQ was handed and did not run, in order, as arguments of runtime.run."""
         jobs = self.relay._queues[queue].get_jobs()
-        return [tuple(job.args) for job in jobs]  # type: ignore[misc]
+        return [tuple(job.args) for job in jobs]
 
     def work(self, queue: Queue = Queue.SETTLEMENT) -> None:
         """One worker works off what is there and goes home."""
@@ -90,5 +90,3 @@ def job(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], None]:
         monkeypatch.setitem(JOBS, name, function)
 
     return add
-
-

@@ -13,10 +13,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from config import Settings, load
+from migrations import roles
 from rehearsal.servers import Postgres, free_port
 from tests.stack import PASSWORD, Stack, migrate
 from tests.world import CONSOLE_HOST, build_world
-from migrations import roles
 from wavu.app import create_app
 from wavu.db import db
 from wavu.surfaces import create_web
@@ -75,7 +75,9 @@ def test_a_stuck_outbox_and_a_lost_redis_show(own_app: Flask, servers: Stack, ow
     assert _health(client, "/readyz")[0] == 200, "it serves without Redis"
 
 
-def test_postgres_going_away_is_a_503_and_heals(tmp_path_factory: pytest.TempPathFactory, own_database: dict[str, str]) -> None:
+def test_postgres_going_away_is_a_503_and_heals(
+    tmp_path_factory: pytest.TempPathFactory, own_database: dict[str, str]
+) -> None:
     postgres = Postgres(tmp_path_factory.mktemp("pg") / "data")
     postgres.start()
     try:
@@ -85,7 +87,7 @@ def test_postgres_going_away_is_a_503_and_heals(tmp_path_factory: pytest.TempPat
         world = build_world(app)
         client = app.test_client()
         ask = {"path": "/", "base_url": f"https://{world.a.host}"}
-        first = client.get(**ask)  # type: ignore[arg-type]
+        first = client.get(**ask)
         assert first.status_code == 200, first.text
         postgres.kill()
         for path, host in (("/", world.a.host), ("/sign-in", CONSOLE_HOST), ("/", "unknown.example")):
@@ -97,7 +99,7 @@ def test_postgres_going_away_is_a_503_and_heals(tmp_path_factory: pytest.TempPat
                 assert "psycopg" not in response.text
         assert _health(client, "/readyz")[0] == 503
         postgres.start()
-        assert client.get(**ask).status_code == 200  # type: ignore[arg-type]
+        assert client.get(**ask).status_code == 200
         with app.app_context():
             db.engine.dispose()
     finally:

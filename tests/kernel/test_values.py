@@ -52,7 +52,9 @@ def test_new_prefixes_landlines_and_foreigners() -> None:
     assert not Phone.parse("+256 772 123456").is_kenyan_mobile
 
 
-@pytest.mark.parametrize("text", ["", "07123", "0812345678", "hello", "071234567890", "+254", "712345678 OR 1=1", "٠٧١٢٣٤٥٦٧٨"])
+@pytest.mark.parametrize(
+    "text", ["", "07123", "0812345678", "hello", "071234567890", "+254", "712345678 OR 1=1", "٠٧١٢٣٤٥٦٧٨"]
+)
 def test_what_cannot_ring(text: str) -> None:
     if text == "٠٧١٢٣٤٥٦٧٨":
         assert Phone.parse(text).e164 == "+254712345678"

@@ -1,4 +1,4 @@
-# ruff: noqa: S603, S607
+# ruff: noqa: S607
 
 import os
 import re

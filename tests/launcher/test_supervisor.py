@@ -1,5 +1,3 @@
-# ruff: noqa: S603
-
 import os
 import signal
 import subprocess

@@ -1,5 +1,5 @@
 """Small programs that stand for the product, and ways to look at processes from outside."""
-# ruff: noqa: S603, S607
+# ruff: noqa: S607
 
 import json
 import os

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 from sqlalchemy import select, text
 
@@ -26,8 +27,8 @@ def _staff(world: World, browser: Browser) -> Browser:
     return browser
 
 
-def _actions(tenant_id: object) -> list[str]:
-    with tenant_scope(tenant_id), transaction():  # type: ignore[arg-type]
+def _actions(tenant_id: UUID) -> list[str]:
+    with tenant_scope(tenant_id), transaction():
         return [entry.action for entry in audit.trail()]
 
 
@@ -51,7 +52,7 @@ def test_an_isp_is_added_and_its_owner_walks_in(world: World, browser: Browser, 
         call = next(outreach.send_invitation(row.payload))
     call()
     link = sent[0].split("https://console.wavu.test")[1].split()[0]
-    owner = Browser(browser.client.application)  # type: ignore[arg-type]
+    owner = Browser(browser.client.application)
     owner.get(CONSOLE_HOST, link)
     assert "Lakeside Fibre" in owner.text
     weak = {"name": "Akinyi Odhiambo", "password": "lakeside12"}
@@ -124,7 +125,9 @@ def test_the_list_searches_filters_and_pages(world: World, browser: Browser) -> 
     with tenant_scope(PLATFORM_ID), transaction():
         start = clock.now()
         for number in range(60):
-            db.session.add(Tenant(slug=f"many-{number}", name=f"Many {number:02}", created_at=start + timedelta(seconds=number)))
+            db.session.add(
+                Tenant(slug=f"many-{number}", name=f"Many {number:02}", created_at=start + timedelta(seconds=number))
+            )
     page = browser.get(STAFF_HOST, "/isps")
     first = [cell.get_text() for cell in browser.page.select("tbody th a")]
     assert len(first) == 50
@@ -173,14 +176,16 @@ def test_people_come_and_go(world: World, browser: Browser) -> None:
     again = browser.post(CONSOLE_HOST, "/team/invite", {"email": world.a.cashier.email, "role": "support"})
     assert (again.status_code, "already in the team" in again.text) == (409, True)
     browser.get(CONSOLE_HOST, "/team")
-    assert browser.post(CONSOLE_HOST, "/team/invite", {"email": "New@Canary-a.test", "role": "manager"}).status_code == 302
+    assert (
+        browser.post(CONSOLE_HOST, "/team/invite", {"email": "New@Canary-a.test", "role": "manager"}).status_code == 302
+    )
     assert "new@canary-a.test" in browser.get(CONSOLE_HOST, "/team").text
     bad = browser.post(CONSOLE_HOST, "/team/invite", {"email": "x@y.test", "role": "admin"})
     assert bad.status_code == 422
     browser.get(CONSOLE_HOST, "/team")
     browser.post(CONSOLE_HOST, f"/team/{world.a.owner.membership_id}/remove")
     assert "Someone must stay in charge" in browser.get(CONSOLE_HOST, "/team").text
-    cashier = Browser(browser.client.application)  # type: ignore[arg-type]
+    cashier = Browser(browser.client.application)
     cashier.sign_in(CONSOLE_HOST, world.a.cashier)
     assert cashier.get(CONSOLE_HOST).status_code == 200
     browser.get(CONSOLE_HOST, "/team")

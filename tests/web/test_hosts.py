@@ -89,7 +89,7 @@ def test_every_page_carries_its_shield(world: World, browser: Browser, host: str
 
 def test_static_files_are_kept_for_ever_under_their_fingerprint(world: World, browser: Browser) -> None:
     browser.get(CONSOLE_HOST, "/sign-in")
-    sheets = [link["href"] for link in browser.page.find_all("link", rel="stylesheet")]
+    sheets = [str(link["href"]) for link in browser.page.find_all("link", rel="stylesheet")]
     assert len(sheets) == 2
     for sheet in sheets:
         response = browser.get(CONSOLE_HOST, sheet, headers={"Accept-Encoding": "gzip"})
@@ -104,6 +104,9 @@ def test_languages(world: World, browser: Browser) -> None:
     assert '<html lang="sw">' in browser.get(world.a.host, "/?lang=sw").text
     assert '<html lang="sw">' in browser.get(world.a.host).text
     assert '<html lang="en">' in browser.get(world.b.host).text
-    assert '<html lang="sw">' in Browser(browser.client.application).get(  # type: ignore[arg-type]
-        world.b.host, headers={"Accept-Language": "sw-KE,sw;q=0.9,en;q=0.5"}
-    ).text
+    assert (
+        '<html lang="sw">'
+        in Browser(browser.client.application)
+        .get(world.b.host, headers={"Accept-Language": "sw-KE,sw;q=0.9,en;q=0.5"})
+        .text
+    )

@@ -48,7 +48,7 @@ def test_the_page_asked_for_comes_after_signing_in_but_never_another_host(world:
         ("/team", "/team"), ("//evil.example", "/"), ("https://evil.example", "/"), ("/\\evil.example", "/"),
         ("javascript:alert(1)", "/"), ("/\t/evil.example", "/"), ("/a\r\nSet-Cookie: x=1", "/"),
     ):  # fmt: skip
-        fresh = Browser(browser.client.application)  # type: ignore[arg-type]
+        fresh = Browser(browser.client.application)
         fresh.get(CONSOLE_HOST, "/sign-in")
         response = fresh.post(
             CONSOLE_HOST, "/sign-in", {"email": world.a.owner.email, "password": PASSWORD, "next": target}
@@ -66,7 +66,7 @@ def test_staff_need_their_second_factor(world: World, browser: Browser) -> None:
     code = world.code()
     assert browser.post(STAFF_HOST, "/sign-in/code", {"code": code}).location == "/"
     assert browser.get(STAFF_HOST).status_code == 200
-    again = Browser(browser.client.application)  # type: ignore[arg-type]
+    again = Browser(browser.client.application)
     again.get(STAFF_HOST, "/sign-in")
     again.post(STAFF_HOST, "/sign-in", {"email": world.admin.email, "password": PASSWORD})
     again.get(STAFF_HOST, "/sign-in/code")
@@ -94,7 +94,7 @@ def test_staff_without_a_second_factor_set_one_up_before_anything_else(world: Wo
     assert len(codes) == 10
     assert browser.get(STAFF_HOST).status_code == 200
 
-    lost_phone = Browser(browser.client.application)  # type: ignore[arg-type]
+    lost_phone = Browser(browser.client.application)
     for works in (True, False):
         lost_phone.get(STAFF_HOST, "/sign-in")
         lost_phone.post(STAFF_HOST, "/sign-in", {"email": world.staff.email, "password": PASSWORD})
@@ -119,13 +119,11 @@ def test_guessing_is_slowed_down_and_the_owner_at_home_is_not(world: World, brow
     browser.get(CONSOLE_HOST, "/sign-in")
     thief = {"REMOTE_ADDR": "198.51.100.7"}
     for _ in range(5):
-        browser.post(
-            CONSOLE_HOST, "/sign-in", {"email": world.a.owner.email, "password": "guess"}, environ_base=thief
-        )
+        browser.post(CONSOLE_HOST, "/sign-in", {"email": world.a.owner.email, "password": "guess"}, environ_base=thief)
     right = {"email": world.a.owner.email, "password": PASSWORD}
     response = browser.post(CONSOLE_HOST, "/sign-in", right, environ_base=thief)
     assert "Too many attempts" in response.text
-    home = Browser(browser.client.application)  # type: ignore[arg-type]
+    home = Browser(browser.client.application)
     home.get(CONSOLE_HOST, "/sign-in")
     assert home.post(CONSOLE_HOST, "/sign-in", right).location == "/"
     with clock.fixed(clock.now() + timedelta(minutes=16)):
@@ -139,7 +137,7 @@ def test_cookies_do_not_travel_between_hosts_or_surfaces(world: World, browser: 
     browser.sign_in(CONSOLE_HOST, world.a.owner)
     cookie = _cookie(browser, CONSOLE_HOST)
     for host, surface in ((STAFF_HOST, "backoffice"), (world.b.host, "portal"), (CONSOLE_HOST, "console")):
-        other = Browser(browser.client.application)  # type: ignore[arg-type]
+        other = Browser(browser.client.application)
         other.client.set_cookie(f"__Host-wavu-{surface}", cookie, domain=host, secure=True)
         response = other.get(host)
         assert ("Sign out" in response.text) is (host == CONSOLE_HOST)
@@ -159,7 +157,7 @@ def test_the_session_row_is_bound_to_its_host(world: World, browser: Browser) ->
 
 def test_sessions_end(world: World, browser: Browser) -> None:
     browser.sign_in(CONSOLE_HOST, world.a.owner)
-    phone = Browser(browser.client.application)  # type: ignore[arg-type]
+    phone = Browser(browser.client.application)
     phone.sign_in(CONSOLE_HOST, world.a.owner)
     browser.get(CONSOLE_HOST, "/account")
     with tenant_scope(PLATFORM_ID), transaction():
@@ -176,7 +174,7 @@ def test_sessions_end(world: World, browser: Browser) -> None:
 
 
 def test_another_persons_session_cannot_be_ended(world: World, browser: Browser) -> None:
-    victim = Browser(browser.client.application)  # type: ignore[arg-type]
+    victim = Browser(browser.client.application)
     victim.sign_in(CONSOLE_HOST, world.b.owner)
     browser.sign_in(CONSOLE_HOST, world.a.owner)
     browser.get(CONSOLE_HOST, "/account")
@@ -197,11 +195,9 @@ def _link(message: str) -> str:
     return found[1]
 
 
-def test_a_forgotten_password_is_reset_once_by_its_link(
-    world: World, browser: Browser, sent: list[str]
-) -> None:
+def test_a_forgotten_password_is_reset_once_by_its_link(world: World, browser: Browser, sent: list[str]) -> None:
     browser.sign_in(CONSOLE_HOST, world.a.owner)
-    stranger = Browser(browser.client.application)  # type: ignore[arg-type]
+    stranger = Browser(browser.client.application)
     for email in (world.a.owner.email, "nobody@nowhere.test"):
         stranger.get(CONSOLE_HOST, "/forgot")
         response = stranger.post(
@@ -245,7 +241,9 @@ def test_changing_the_password_asks_for_the_old_one_and_tells_by_mail(world: Wor
     change = {"current_password": "wrong", "new_password": "four blue elephants"}
     assert browser.post(CONSOLE_HOST, "/account/password", change).status_code == 401
     change["current_password"] = PASSWORD
-    assert browser.post(CONSOLE_HOST, "/account/password", change | {"new_password": "Owner canary-a"}).status_code == 422
+    assert (
+        browser.post(CONSOLE_HOST, "/account/password", change | {"new_password": "Owner canary-a"}).status_code == 422
+    )
     assert browser.post(CONSOLE_HOST, "/account/password", change).location == "/account"
     with tenant_scope(PLATFORM_ID):
         assert [row.payload["what"] for row in _mailed("tell_credential_changed")] == ["password"]
@@ -259,7 +257,7 @@ def test_the_second_factor_needs_a_fresh_password_and_staff_keep_theirs(world: W
         browser.get(CONSOLE_HOST, response.location)
         assert browser.post(CONSOLE_HOST, response.location, {"password": PASSWORD}).location == "/second-factor"
         assert browser.get(CONSOLE_HOST, "/second-factor").status_code == 200
-    admin = Browser(browser.client.application)  # type: ignore[arg-type]
+    admin = Browser(browser.client.application)
     admin.sign_in(STAFF_HOST, world.admin, world)
     admin.get(STAFF_HOST, "/account")
     assert admin.post(STAFF_HOST, "/account/second-factor/off").status_code == 403

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from wavu.errors import Kind, N_, Refused
+from wavu.errors import N_, Kind, Refused
 
 
 class WrongCredentials(Refused):

@@ -62,7 +62,11 @@ def home() -> ResponseReturnValue:
     return render_template(
         "backoffice/home.html",
         counts=[
-            {"label": _("Active ISPs"), "value": counts["active"], "url": url_for("backoffice.tenants", status="active")},
+            {
+                "label": _("Active ISPs"),
+                "value": counts["active"],
+                "url": url_for("backoffice.tenants", status="active"),
+            },
             {
                 "label": _("Suspended ISPs"),
                 "value": counts["suspended"],
@@ -86,7 +90,10 @@ def tenants() -> ResponseReturnValue:
     found = tenancy.list_tenants(search=search, status=status or None, after=_after(), limit=PAGE + 1)
     summaries = tenancy.summaries([tenant.id for tenant in found[:PAGE]])
     statuses = (("", _("All")), ("active", _("Active")), ("suspended", _("Suspended")))
-    keep = {"q": search or None, "status": status or None}
+
+    def page_url(after: UUID | None) -> str:
+        return url_for("backoffice.tenants", q=search or None, status=status or None, after=after)
+
     return render_template(
         "backoffice/tenants.html",
         q=search,
@@ -111,8 +118,8 @@ def tenants() -> ResponseReturnValue:
             }
             for tenant in found[:PAGE]
         ],
-        next_url=url_for("backoffice.tenants", after=found[PAGE - 1].id, **keep) if len(found) > PAGE else None,
-        first_url=url_for("backoffice.tenants", **keep) if _after() else None,
+        next_url=page_url(found[PAGE - 1].id) if len(found) > PAGE else None,
+        first_url=page_url(None) if _after() else None,
     )
 
 

@@ -131,7 +131,7 @@ def second_factor() -> ResponseReturnValue:
                 return _enter(pending, session["pending"])
             show_refusal(form, refusal, "code")
             status = 401
-    switch = url_for("auth.second_factor", **({} if using_recovery else {"recovery": "1"}))
+    switch = url_for("auth.second_factor", recovery=None if using_recovery else "1")
     page = render_template("auth/second_factor.html", form=form, using_recovery=using_recovery, switch_url=switch)
     return page, status
 

@@ -37,7 +37,7 @@ _CHECKS = {
     "{0} has no policy `tenant` that compares tenant_id with app.tenant_id() for reading and writing": f"""
         SELECT relname FROM ({_TENANT_TABLES}) t WHERE NOT EXISTS (SELECT FROM pg_policy p
             WHERE p.polrelid = t.oid AND p.polname = 'tenant' AND p.polcmd = '*' AND p.polpermissive
-            AND pg_get_expr(p.polqual, p.polrelid) ~ '^\\(tenant_id = \\( SELECT app\\.tenant_id\\(\\) AS tenant_id\\)\\)$'
+            AND pg_get_expr(p.polqual, p.polrelid) = '(tenant_id = ( SELECT app.tenant_id() AS tenant_id))'
             AND pg_get_expr(p.polwithcheck, p.polrelid) = pg_get_expr(p.polqual, p.polrelid))""",
     "{0} has a further policy for the application": f"""
         SELECT t.relname || '.' || p.polname FROM ({_TENANT_TABLES}) t JOIN pg_policy p ON p.polrelid = t.oid

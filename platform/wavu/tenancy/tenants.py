@@ -21,9 +21,52 @@ from wavu.tenancy.scope import visiting
 
 # Hosts of ours, and names that a stranger would take for ours.
 RESERVED_SLUGS = frozenset(
-    "admin api app assets auth billing blog cdn console dashboard demo docs edge email ftp help hooks imap mail metrics "
-    "mpesa ns ns1 ns2 pay platform pop portal radius root safaricom secure signin signup smtp staff static status "
-    "support test vpn wavu webmail www".split()
+    [
+        "admin",
+        "api",
+        "app",
+        "assets",
+        "auth",
+        "billing",
+        "blog",
+        "cdn",
+        "console",
+        "dashboard",
+        "demo",
+        "docs",
+        "edge",
+        "email",
+        "ftp",
+        "help",
+        "hooks",
+        "imap",
+        "mail",
+        "metrics",
+        "mpesa",
+        "ns",
+        "ns1",
+        "ns2",
+        "pay",
+        "platform",
+        "pop",
+        "portal",
+        "radius",
+        "root",
+        "safaricom",
+        "secure",
+        "signin",
+        "signup",
+        "smtp",
+        "staff",
+        "static",
+        "status",
+        "support",
+        "test",
+        "vpn",
+        "wavu",
+        "webmail",
+        "www",
+    ]
 )
 
 
@@ -97,14 +140,19 @@ def list_tenants(
         query = query.where(Tenant.status == status)
     if after:
         last = select(Tenant.created_at, Tenant.id).where(Tenant.id == after).subquery()
-        query = query.where(tuple_(Tenant.created_at, Tenant.id) < select(last.c.created_at, last.c.id).scalar_subquery())
+        query = query.where(
+            tuple_(Tenant.created_at, Tenant.id) < select(last.c.created_at, last.c.id).scalar_subquery()
+        )
     return list(db.session.scalars(query.limit(limit)))
 
 
 def count_by_status() -> dict[str, int]:
     """How many ISPs there are, by status."""
     query = select(Tenant.status, func.count()).where(Tenant.kind == "isp").group_by(Tenant.status)
-    return {"active": 0, "suspended": 0} | {status: count for status, count in db.session.execute(query)}
+    counts = {"active": 0, "suspended": 0}
+    for status, count in db.session.execute(query):
+        counts[status] = count
+    return counts
 
 
 class Summary(NamedTuple):

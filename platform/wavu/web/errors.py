@@ -10,10 +10,10 @@ import structlog
 from flask import Flask, Response, current_app, g, jsonify, make_response, render_template, request
 from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from wavu.db import is_outage
-from wavu.errors import Kind, N_, Outage, Refused
+from wavu.errors import N_, Kind, Outage, Refused
 from wavu.web.hosts import MisdirectedRequest, Site
 
 log = structlog.get_logger(__name__)
@@ -98,8 +98,8 @@ def _http(error: HTTPException) -> Response:
     code = HTTPStatus(status).phrase.lower().replace(" ", "_")
     title, advice = _(_TITLES.get(status, N_("That did not work"))), _(_ADVICE.get(status, _ADVICE[400]))
     response = _answer(Problem(status, code, title, advice, None, None))
-    if status == 405 and getattr(error, "valid_methods", None):
-        response.headers["Allow"] = ", ".join(error.valid_methods or [])
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(error.valid_methods)
     return response
 
 
@@ -136,6 +136,6 @@ def _page(site: Site, problem: Problem) -> str | Response:
     if renderer is not None and g.get("tenant") is not None:
         try:
             return renderer(problem)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever breaks it, the plain page still stands
             log.warning("error page fell back", surface=site.surface, error=type(error).__name__)
     return render_template("errors/error.html", **problem._asdict())

@@ -32,7 +32,9 @@ class WavuFlask(Flask):
         # Redirects made while matching would name the surface as the host; there are none.
         self.url_map.strict_slashes = self.url_map.merge_slashes = self.url_map.redirect_defaults = False
 
-    def add_url_rule(self, rule: str, endpoint: str | None = None, view_func: Any = None, *args: Any, **options: Any) -> None:
+    def add_url_rule(
+        self, rule: str, endpoint: str | None = None, view_func: Any = None, *args: Any, **options: Any
+    ) -> None:
         surfaces = options.pop("subdomain", None)
         if not surfaces:
             raise ValueError(f"{rule} belongs to no surface")

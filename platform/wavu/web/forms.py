@@ -9,7 +9,7 @@ from typing import Any
 from email_validator import EmailNotValidError, validate_email
 from flask_babel import lazy_gettext as _l
 from wtforms import EmailField, Form, PasswordField, SelectField, StringField
-from wtforms.fields.choices import SelectChoice
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
 from wtforms.validators import DataRequired, Length, ValidationError
 
 from wavu.web.i18n import FormTexts
@@ -66,4 +66,14 @@ def email_field(label: Any, **options: Any) -> EmailField:
     return EmailField(label, [required(), Length(max=254), Email()], **options)
 
 
-__all__ = ["BaseForm", "Color", "Email", "PasswordField", "SelectField", "StringField", "choices", "email_field", "name_field"]
+__all__ = [
+    "BaseForm",
+    "Color",
+    "Email",
+    "PasswordField",
+    "SelectField",
+    "StringField",
+    "choices",
+    "email_field",
+    "name_field",
+]

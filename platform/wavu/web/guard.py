@@ -9,7 +9,7 @@ from flask_login import current_user
 
 from wavu import accounts
 from wavu.db import db
-from wavu.errors import Kind, N_, Refused
+from wavu.errors import N_, Kind, Refused
 from wavu.tenancy import PLATFORM_ID, Tenant, TenantSuspended, find_tenant
 from wavu.web.access import PUBLIC, SIGNED_IN, access_of
 from wavu.web.hosts import Site

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial, update_wrapper
 from typing import Any
 from uuid import UUID
 
@@ -43,50 +45,20 @@ def invitation_rows() -> list[dict[str, Any]]:
     ]
 
 
-def add_team_pages(bp: Blueprint, *, path: str, index: str, template: str) -> None:
-    """Adds the list, inviting, resending, withdrawing, changing a role and removing. `index` names the list's view."""
+class TeamPages:
+    """The list, inviting, resending, withdrawing, changing a role, removing."""
 
-    def show(form: InviteForm | None = None, status: int = 200) -> ResponseReturnValue:
-        labels = dict(role_choices())
-        form = form or InviteForm()
-        form.role.choices = form.role.choices or choices(labels.items())
-        page = render_template(
-            template,
-            members=[
-                {
-                    "id": membership.id,
-                    "name": person.name,
-                    "email": person.email,
-                    "role": membership.role,
-                    "role_label": labels.get(membership.role, membership.role),
-                    "second_factor": person.second_factor_on,
-                    "last_seen_at": person.seen_at,
-                    "is_you": person.id == g.signed_in.person.id,
-                }
-                for membership, person in accounts.members()
-            ],
-            roles=list(labels.items()),
-            invitations=invitation_rows(),
-            manage="team.manage" in g.permissions,
-            invite_form=form,
-        )
-        return page, status
+    def __init__(self, index: str, template: str) -> None:
+        self._index, self._template = index, template
 
-    def back() -> ResponseReturnValue:
-        return redirect(url_for(f"{bp.name}.{index}"))
+    def team(self) -> ResponseReturnValue:
+        return self._show(InviteForm(), 200)
 
-    def say_no(refusal: Refused) -> ResponseReturnValue:
-        flash(_(refusal.message) % refusal.facts, "bad")
-        return back()
-
-    def team() -> ResponseReturnValue:
-        return show()
-
-    def invite() -> ResponseReturnValue:
+    def invite(self) -> ResponseReturnValue:
         form = InviteForm(request.form)
         form.role.choices = choices(role_choices())
         if not form.validate():
-            return show(form, 422)
+            return self._show(form, 422)
         try:
             with savepoint():
                 accounts.invite(
@@ -97,44 +69,87 @@ def add_team_pages(bp: Blueprint, *, path: str, index: str, template: str) -> No
                 )
         except Refused as refusal:
             form.email.errors = [_(refusal.message) % refusal.facts]
-            return show(form, 409)
+            return self._show(form, 409)
         flash(_("The invitation is on its way to %(email)s.", email=form.email.data), "ok")
-        return back()
+        return self._back()
 
-    def resend_invitation(invitation_id: UUID) -> ResponseReturnValue:
+    def resend_invitation(self, invitation_id: UUID) -> ResponseReturnValue:
         invitation = accounts.resend(invitation_id)
         flash(_("A new link is on its way to %(email)s.", email=invitation.email), "ok")
-        return back()
+        return self._back()
 
-    def revoke_invitation(invitation_id: UUID) -> ResponseReturnValue:
+    def revoke_invitation(self, invitation_id: UUID) -> ResponseReturnValue:
         accounts.revoke(invitation_id)
         flash(_("The invitation is withdrawn."), "ok")
-        return back()
+        return self._back()
 
-    def change_role(member_id: UUID) -> ResponseReturnValue:
+    def change_role(self, member_id: UUID) -> ResponseReturnValue:
         try:
             with savepoint():
                 accounts.change_role(member_id, request.form.get("role", ""), kind=current_tenant().kind)
         except (accounts.LastOwner, accounts.UnknownRole) as refusal:
-            return say_no(refusal)
+            return self._say_no(refusal)
         flash(_("The role is changed."), "ok")
-        return back()
+        return self._back()
 
-    def remove_member(member_id: UUID) -> ResponseReturnValue:
+    def remove_member(self, member_id: UUID) -> ResponseReturnValue:
         try:
             with savepoint():
                 accounts.remove(member_id, kind=current_tenant().kind)
         except accounts.LastOwner as refusal:
-            return say_no(refusal)
+            return self._say_no(refusal)
         flash(_("They are no longer in the team."), "ok")
-        return back()
+        return self._back()
 
-    bp.add_url_rule(path, index, needs("team.see")(team))
+    def _show(self, form: InviteForm, status: int) -> ResponseReturnValue:
+        labels = dict(role_choices())
+        form.role.choices = choices(labels.items())
+        page = render_template(
+            self._template,
+            members=[_member_row(member, labels) for member in accounts.members()],
+            roles=list(labels.items()),
+            invitations=invitation_rows(),
+            manage="team.manage" in g.permissions,
+            invite_form=form,
+        )
+        return page, status
+
+    def _back(self) -> ResponseReturnValue:
+        return redirect(url_for(self._index))
+
+    def _say_no(self, refusal: Refused) -> ResponseReturnValue:
+        flash(_(refusal.message) % refusal.facts, "bad")
+        return self._back()
+
+
+def _member_row(member: accounts.Member, labels: dict[str, str]) -> dict[str, Any]:
+    membership, person = member
+    return {
+        "id": membership.id,
+        "name": person.name,
+        "email": person.email,
+        "role": membership.role,
+        "role_label": labels.get(membership.role, membership.role),
+        "second_factor": person.second_factor_on,
+        "last_seen_at": person.seen_at,
+        "is_you": person.id == g.signed_in.person.id,
+    }
+
+
+def add_team_pages(bp: Blueprint, *, path: str, index: str, template: str) -> None:
+    """Adds the pages to a surface's blueprint, below a path. `index` names the view of the list."""
+    pages = TeamPages(f"{bp.name}.{index}", template)
+    _add(bp, path, index, "team.see", pages.team, "GET")
     for rule, view in (
-        ("/invite", invite),
-        ("/invitations/<uuid:invitation_id>/resend", resend_invitation),
-        ("/invitations/<uuid:invitation_id>/revoke", revoke_invitation),
-        ("/<uuid:member_id>/role", change_role),
-        ("/<uuid:member_id>/remove", remove_member),
+        ("/invite", pages.invite),
+        ("/invitations/<uuid:invitation_id>/resend", pages.resend_invitation),
+        ("/invitations/<uuid:invitation_id>/revoke", pages.revoke_invitation),
+        ("/<uuid:member_id>/role", pages.change_role),
+        ("/<uuid:member_id>/remove", pages.remove_member),
     ):
-        bp.add_url_rule(path + rule, view.__name__, needs("team.manage")(view), methods=["POST"])
+        _add(bp, path + rule, view.__name__, "team.manage", view, "POST")
+
+
+def _add(bp: Blueprint, rule: str, name: str, permission: str, view: Callable[..., Any], method: str) -> None:
+    # A method cannot carry a declaration of its own; a function around it can.
+    bp.add_url_rule(rule, name, needs(permission)(update_wrapper(partial(view), view)), methods=[method])

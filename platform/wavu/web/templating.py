@@ -73,7 +73,9 @@ def language_links() -> list[tuple[str, str, str, bool]]:
 
 def when(instant: datetime) -> Markup:
     """An instant as people here read it, in the tenant's zone, with the exact one for machines."""
-    return Markup('<time datetime="{}">{}</time>').format(instant.isoformat(), format_datetime(instant, "d MMM y, HH:mm"))
+    return Markup('<time datetime="{}">{}</time>').format(
+        instant.isoformat(), format_datetime(instant, "d MMM y, HH:mm")
+    )
 
 
 def pick_timezone() -> str:
