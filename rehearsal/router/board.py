@@ -147,12 +147,11 @@ def _told(outcome: Outcome | None) -> dict[str, str] | None:
 
 
 def span(seconds: int) -> str:
-    """1 h 02 min, 4 min 09 s."""
-    if seconds >= 86_400:
-        return f"{seconds // 86_400} d {seconds % 86_400 // 3600} h"
-    if seconds >= 3600:
-        return f"{seconds // 3600} h {seconds % 3600 // 60:02d} min"
-    return f"{seconds // 60} min {seconds % 60:02d} s"
+    """11 d 23:59:08, 1:02:03, 4:09: it is seen to tick."""
+    days, hours, minutes = seconds // 86_400, seconds % 86_400 // 3600, seconds % 3600 // 60
+    if not days and not hours:
+        return f"{minutes}:{seconds % 60:02d}"
+    return (f"{days} d " if days else "") + f"{hours}:{minutes:02d}:{seconds % 60:02d}"
 
 
 def size(count: int) -> str:

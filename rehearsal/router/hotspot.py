@@ -94,7 +94,9 @@ class HotspotServer:
             return joined[0]
         if named:
             g.mark = mac
-            router.join(mac)
+            known = router.devices.get(mac)
+            if known is None or not known.joined:
+                router.join(mac)
         device = router.devices.get(mac)
         if device is None or not device.joined:
             raise NotPossible("this phone is not on the Wi-Fi")

@@ -43,6 +43,11 @@ def plain_mac(text: str) -> str | None:
     return digits if re.fullmatch(r"[0-9A-F]{12}", digits) else None
 
 
+def looks_like_mac(user: str) -> bool:
+    """As errors.txt means it: `12:34:56:78:9a:bc`. Twelve plain digits may be a phone number."""
+    return re.fullmatch(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}", user) is not None
+
+
 def write_mac(mac: str, form: str) -> str:
     size, separator = MAC_FORMATS[form]
     digits = plain_mac(mac) or mac

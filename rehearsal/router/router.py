@@ -248,7 +248,7 @@ class VirtualRouter:
         device, user = self.device(mac), credentials.user
         if not device.joined:
             raise NotPossible("the device is not on the Wi-Fi")
-        if packets.plain_mac(user) not in (None, packets.plain_mac(device.mac)):
+        if packets.looks_like_mac(user) and packets.plain_mac(user) != packets.plain_mac(device.mac):
             return self._told(device, self._refusal("wrong-mac-username", user))
         if not user:
             return self._told(device, self._refusal("invalid-username", user))

@@ -19,7 +19,7 @@ from sqlalchemy import select
 from config import load
 from tests.stack import ROOT
 from tests.world import Isp, Someone, World, build_world, join, make_person
-from wavu import clock, ids, tenancy
+from wavu import clock, tenancy
 from wavu.accounts import Person, second_factor
 from wavu.app import create_app
 from wavu.db import db, transaction
@@ -113,7 +113,7 @@ def serve(environ: Mapping[str, str], port: int, log: Path) -> Iterator[Site]:
     _dress(app, world)
     with log.open("wb") as output:
         command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.py", "wsgi:app"]
-        server = subprocess.Popen(command, cwd=ROOT, env=os.environ | environ, stdout=output, stderr=output)  # noqa: S603
+        server = subprocess.Popen(command, cwd=ROOT, env=os.environ | environ, stdout=output, stderr=output)
         try:
             _await(server, port, log)
             yield Site(app, world, port, log)
@@ -156,6 +156,3 @@ def _await(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
         finally:
             connection.close()
     raise RuntimeError(f"the web does not start:\n{log.read_text()[-3000:]}")
-
-
-__all__ = ["CONSOLE", "DOMAIN", "PORTAL_A", "PORTAL_B", "STAFF", "Site", "ids", "serve"]

@@ -29,10 +29,11 @@ def clock() -> Iterator[Clock]:
 
 @pytest.fixture
 def router(server: RadiusServer, clock: Clock) -> Iterator[VirtualRouter]:
-    """A router without pages that asks `server`, gives up quickly and makes no sound of its own at boot."""
+    """A router without pages that asks `server` and makes no sound of its own at boot."""
     made = VirtualRouter(
         "pendo-kasarani", address="127.0.9.10", secret=SECRET, radius=server.address, hotspot_port=None,
-        tenant="pendo", clock=clock, knobs={"radius.timeout": 0.03, "acct.on_off": False}, login_by=("mac-cookie", "http-pap"),
+        tenant="pendo", clock=clock, knobs={"acct.on_off": False},
+        login_by=("mac-cookie", "http-pap"),
     )  # fmt: skip
     with made:
         yield made

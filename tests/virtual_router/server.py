@@ -8,6 +8,7 @@ import io
 import selectors
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -203,6 +204,19 @@ class RadiusServer:
             body = rest + bytes((80, 18)) + signature
         head = raw[:2] + (20 + len(body)).to_bytes(2, "big")
         return head + hashlib.md5(head + asked + body + self.secret).digest() + body  # noqa: S324 - RFC 2865
+
+
+def impatient(router: VirtualRouter, seconds: float = 0.03) -> None:
+    """For tests in which the router gives up; elsewhere a loaded machine must not make it repeat itself."""
+    router.set_knobs({"radius.timeout": seconds})
+
+
+def soon(true: Callable[[], bool]) -> bool:
+    """Whether it comes true: the last datagram of a router that gave up may still wait to be read."""
+    deadline = time.monotonic() + 2
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return true()
 
 
 def _request(raw: bytes, peer: tuple[str, int], decoded: Any) -> Request:

@@ -1,0 +1,1 @@
+"""RADIUS at the wire: real packets from addresses of their own."""
