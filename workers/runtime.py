@@ -129,10 +129,26 @@ def timeout_seconds(queue: Queue) -> int:
     return LEASE_SECONDS[queue] - 3
 
 
+# How long a worker waits between looks for a Redis that is away; RQ's own limit is a minute.
+_LOOK_SECONDS = 2
+
+
+class InProcess(SimpleWorker):
+    """Runs jobs itself."""
+
+    max_connection_wait_time = _LOOK_SECONDS
+
+
+class Forking(Worker):
+    """Runs each job in a fork."""
+
+    max_connection_wait_time = _LOOK_SECONDS
+
+
 def make_worker(queue: Queue, connection: redis.Redis) -> BaseWorker:
     """A worker for one queue. Settlement is database work in milliseconds and runs in the worker itself, on a
     connection that stays open; jobs that call outside run in a fork, which a hanging peer cannot take down."""
-    kind: type[BaseWorker] = SimpleWorker if queue is Queue.SETTLEMENT else Worker
+    kind: type[BaseWorker] = InProcess if queue is Queue.SETTLEMENT else Forking
     return kind(
         [RqQueue(queue.value, connection=connection, serializer=JSONSerializer)],
         connection=connection,
@@ -212,10 +228,13 @@ class Nursery:
 
 
 def follow_parent(parent: int) -> None:
-    """On Linux, has this process end when its parent does, however that died (prctl PR_SET_PDEATHSIG)."""
+    """On Linux, has this process end at once when its parent does, however that died (prctl PR_SET_PDEATHSIG).
+
+    SIGKILL, since RQ's answer to SIGTERM may wait for a Redis that is away; what it was at is put back by its lease.
+    """
     if sys.platform != "linux":
         return
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM, 0, 0, 0)
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 

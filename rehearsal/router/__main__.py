@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .fleet import Fleet, furnish
+from .router import VirtualRouter
 
 _LOOK_AGAIN_SECONDS = 0.25
 _TRAFFIC = (40_000, 160_000)  # bit/s of a new device, so that a session is seen to tick
@@ -69,7 +70,7 @@ def main(environment: Mapping[str, str]) -> int:
     return 0
 
 
-def _face(router: Any) -> str:
+def _face(router: VirtualRouter) -> str:
     return f"hotspot {router.hotspot.url}/" if router.hotspot else "no hotspot pages"
 
 

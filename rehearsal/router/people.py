@@ -95,6 +95,11 @@ class Outcome:
         return {"ok": self.ok, "reply": self.reply, "error": self.error, "message": self.message, "session": found}
 
 
+def refused(key: str, user: str) -> Outcome:
+    """The router's own no, in the words of errors.txt."""
+    return Outcome(False, NOT_ASKED, ERRORS[key].format(username=user, ip=""))
+
+
 @dataclass
 class Device:
     mac: str

@@ -29,6 +29,7 @@ from .people import (
     Unknown,
     invented_mac,
     read_mac,
+    refused,
     require_loopback,
     with_password,
 )
@@ -249,9 +250,9 @@ class VirtualRouter:
         if not device.joined:
             raise NotPossible("the device is not on the Wi-Fi")
         if packets.looks_like_mac(user) and packets.plain_mac(user) != packets.plain_mac(device.mac):
-            return self._told(device, self._refusal("wrong-mac-username", user))
+            return self._told(device, refused("wrong-mac-username", user))
         if not user:
-            return self._told(device, self._refusal("invalid-username", user))
+            return self._told(device, refused("invalid-username", user))
         outcome = self._login(device, credentials)
         if outcome.ok and "mac-cookie" in self.login_by:
             device.cookie = credentials
@@ -270,7 +271,7 @@ class VirtualRouter:
             if device.session is not None:
                 return Outcome(True, NOT_ASKED, session=device.session)
             if device.authorizing:
-                return self._refusal("auth-in-progress", credentials.user)
+                return refused("auth-in-progress", credentials.user)
             candidate = self._candidate("hotspot", device, credentials, device.ip)
             future = self._authorize(device, candidate, credentials)
         return future.result()
@@ -330,11 +331,15 @@ class VirtualRouter:
         boot = self.boot
 
         def done(reply: Packet | None) -> None:
-            with self.clock.lock:
-                device.authorizing = False
-                gone = boot != self.boot or not self.up or (candidate.kind == "hotspot" and not device.joined)
-                outcome = self._refusal("shutting-down", "") if gone else self._decide(device, candidate, reply)
-                self._told(device, outcome)
+            try:
+                with self.clock.lock:
+                    device.authorizing = False
+                    gone = boot != self.boot or not self.up or (candidate.kind == "hotspot" and not device.joined)
+                    outcome = refused("shutting-down", "") if gone else self._decide(device, candidate, reply)
+                    self._told(device, outcome)
+            except Exception as error:  # someone is waiting for the outcome
+                future.set_exception(error)
+                raise
             future.set_result(outcome)
 
         self.uplink.ask(packets.access(self.box, candidate, credentials.proof), done)
@@ -343,14 +348,14 @@ class VirtualRouter:
 
     def _decide(self, device: Device, candidate: Session, reply: Packet | None) -> Outcome:
         if reply is None:
-            return dataclasses.replace(self._refusal("radius-timeout", candidate.user), reply=NO_ANSWER)
+            return dataclasses.replace(refused("radius-timeout", candidate.user), reply=NO_ANSWER)
         message = "".join(str(part) for part in reply.all("Reply-Message"))
         self.uplink.stats["accepts" if reply.code == ACCESS_ACCEPT else "rejects"] += 1
         if reply.code != ACCESS_ACCEPT:
             return Outcome(False, reply.name, message or ERRORS["invalid-username"], message)
         session, problem = self._admitted(candidate, reply, message)
         if session is None:
-            return dataclasses.replace(self._refusal(problem, candidate.user), reply=reply.name, message=message)
+            return dataclasses.replace(refused(problem, candidate.user), reply=reply.name, message=message)
         device.session, self._sessions[session.id] = session, session
         if session.kind == "pppoe":
             device.ip, device.joined = session.ip, True
@@ -478,10 +483,6 @@ class VirtualRouter:
     def _off_air(self, device: Device) -> None:
         self.pools.give_back(device.ip)
         device.joined, device.ip, device.challenge = False, "", None
-
-    @staticmethod
-    def _refusal(key: str, user: str) -> Outcome:
-        return Outcome(False, NOT_ASKED, ERRORS[key].format(username=user, ip=""))
 
     @staticmethod
     def _told(device: Device, outcome: Outcome) -> Outcome:

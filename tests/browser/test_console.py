@@ -28,7 +28,7 @@ def test_an_owners_day(chromium: Browser, site: Site, script: bool) -> None:
         owner.look("console activity")
         owner.open_menu()
         owner.look("console menu")
-        owner.sign_in(CONSOLE, owner_.email)
+        owner.go(CONSOLE, "/sign-in")
         assert "Achieng" in owner.heading(), "already signed in"
         owner.sign_out()
         assert owner.heading() == "Sign in"
@@ -47,7 +47,7 @@ def _invite_and_withdraw(owner: Visitor) -> None:
     row.get_by_role("button", name=f"Withdraw {email}").click()
     owner.sees("Withdraw the invitation?")
     owner.look("console withdraw question")
-    row.locator("[popover]").get_by_role("button", name="Withdraw", exact=True).click()
+    owner.press("Withdraw", within="[popover]:visible")
     owner.sees("The invitation is withdrawn.")
     assert email not in owner.page.locator("main").inner_text()
 
@@ -58,14 +58,13 @@ def test_language_profile_and_password(chromium: Browser, site: Site, script: bo
         manager.sign_in(CONSOLE, manager_.email)
         manager.follow("Account", within=".nav")
         manager.look("console account")
-        manager.page.get_by_label("Language", exact=True).select_option(label="Kiswahili")
+        manager.page.locator("[name=locale]").select_option(label="Kiswahili")
         manager.press("Save profile")
         manager.sees("Akaunti yako", within="h1")
         manager.look("console account sw")
-        for page in ("/", "/team", "/activity"):
-            manager.go(CONSOLE, page)
-            if page != "/activity":
-                manager.look(f"console{page} sw".replace("/ ", "/home "))
+        for page in ("home", "team"):
+            manager.go(CONSOLE, f"/{page}".removesuffix("home"))
+            manager.look(f"console {page} sw")
         manager.go(CONSOLE, "/account?lang=en")
         manager.fill(current_password="nonsense", new_password="four purple umbrellas dancing")
         manager.press("Change password")
@@ -113,13 +112,13 @@ def test_a_second_factor_from_end_to_end(chromium: Browser, site: Site, script: 
 
 
 def _renew_codes_and_turn_off(owner: Visitor) -> None:
-    owner.press("New recovery codes")
+    owner.tap("New recovery codes")
     owner.sees("Make new recovery codes?")
     owner.press("Make new codes", within="[popover]:visible")
     assert owner.page.locator("#codes li").count() == 10
     owner.look("new recovery codes")
     owner.go(CONSOLE, "/account")
-    owner.press("Turn off")
+    owner.tap("Turn off")
     owner.sees("Turn off two-step sign-in?")
     owner.look("turn off question")
     owner.press("Turn it off", within="[popover]:visible")
@@ -132,10 +131,10 @@ def test_someone_of_two_isps_chooses(chromium: Browser, site: Site, script: bool
         person.sign_in(CONSOLE, two.email)
         assert person.heading() == "Where to?"
         person.look("choose an isp")
-        person.page.get_by_role("button", name=re.compile("Canary B Net")).click()
+        person.page.get_by_role("button", name="Canary B Net").click()
         person.sees("Canary B Net", within=".top")
         person.look("console home of a viewer")
         assert person.page.locator(".nav").get_by_text("Activity").count() == 0
         person.go(CONSOLE, "/activity")
-        assert person.heading() == "Hairuhusiwi" or person.heading() == "Not allowed"
+        assert person.heading() == "Not allowed"
         person.look("not allowed", status=403)

@@ -13,7 +13,7 @@ def test_an_unknown_host_gets_a_plain_421(chromium: Browser, site: Site) -> None
         response = stranger.page.goto(site.url("nobody-of-ours"))
         assert response is not None
         assert response.status == 421
-        assert stranger.page.locator("body").inner_text() == "No service of ours answers at this address."
+        assert stranger.page.locator("body").inner_text().strip() == "No service of ours answers at this address."
 
 
 def test_error_pages(chromium: Browser, site: Site, script: bool) -> None:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pyotp
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
 
 from tests.browser.site import Site
 from tests.world import PASSWORD
@@ -41,7 +41,10 @@ _AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _FIND_VIOLATIONS = """async tags => (await axe.run(document, {runOnly: tags, resultTypes: ["violations"]})).violations
   .map(found => `${found.id}: ${found.nodes.map(node => node.target + " (" + node.failureSummary + ")").join("; ")}`)"""
-_WIDER = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+_WIDER = """() => document.documentElement.scrollWidth <= document.documentElement.clientWidth ? [] :
+  [...document.querySelectorAll("body *")]
+  .filter(element => element.getBoundingClientRect().right > document.documentElement.clientWidth)
+  .map(element => element.tagName + "." + element.className)"""
 # What a thumb must hit. Links in running text and the small buttons of lists need 24 px only, which axe measures.
 _TOO_SMALL = """[...document.querySelectorAll(".button:not(.small), .nav a, input, select, textarea, summary, .lang")]
   .filter(element => element.checkVisibility({visibilityProperty: true}) && !element.closest(".visually-hidden, .check")
@@ -110,7 +113,8 @@ class Visitor:
             self._said.append(f"console: {message.text} ({message.location['url']})")
 
     def _failed(self, request: Request) -> None:
-        self._said.append(f"no answer: {request.url}: {request.failure}")
+        if request.failure != "net::ERR_ABORTED":  # which is what leaving a page does to its last loads
+            self._said.append(f"no answer: {request.url}: {request.failure}")
 
     def _note_status(self, response: Any) -> None:
         if response.request.is_navigation_request() and response.frame == self.page.main_frame:
@@ -127,11 +131,18 @@ class Visitor:
             self.page.locator(f"[name={name}]:visible").fill(value)
 
     def press(self, name: str, within: str = "main") -> None:
-        """Presses the visible button of this name, and waits for the page that follows, if any does."""
+        """Presses a button and waits for the page that comes of it."""
+        with self.page.expect_navigation():
+            self.tap(name, within)
+
+    def tap(self, name: str, within: str = "main") -> None:
+        """Presses a button that leads to no other page."""
         self.page.locator(within).get_by_role("button", name=name, exact=True).click()
 
     def follow(self, name: str, within: str = "body") -> None:
-        self.page.locator(within).get_by_role("link", name=name, exact=True).first.click()
+        """Follows a link and waits for the page behind it."""
+        with self.page.expect_navigation():
+            self.page.locator(within).get_by_role("link", name=name, exact=True).first.click()
 
     def sign_in(self, host: str, email: str, *, secret: str | None = None, ahead: int = 0) -> None:
         """With the password of the test world, and a code where there is a `secret`; `ahead`: see code()."""
@@ -151,11 +162,9 @@ class Visitor:
 
     # -- seeing
 
-    def sees(self, text: str, within: str = "body") -> Locator:
-        """Waits until the text is on the page; fails the test when it does not come."""
-        found = self.page.locator(within).get_by_text(text).locator("visible=true").first
-        found.wait_for(timeout=5000)
-        return found
+    def sees(self, text: str, within: str = "body") -> None:
+        """Fails the test when the text does not come up."""
+        self.page.locator(within).get_by_text(text).locator("visible=true").first.wait_for(timeout=5000)
 
     def heading(self) -> str:
         return self.page.locator("h1").inner_text()
@@ -202,14 +211,14 @@ class Visitor:
             yield f"{seen['dead']} things that need a script, and there is none"
 
     def _of_size(self, size: tuple[int, int]) -> Iterator[str]:
-        if self.page.evaluate(_WIDER):
-            yield f"scrolls sideways at {size[0]} px"
+        if wide := self.page.evaluate(_WIDER):
+            yield f"scrolls sideways at {size[0]} px: {wide}"
         if size[0] != PHONE[0]:
             return
         yield from self.page.evaluate(_TOO_SMALL)
         self.page.evaluate("document.documentElement.style.fontSize = '200%'")
-        if self.page.evaluate(_WIDER):
-            yield f"scrolls sideways at {size[0]} px with the text twice as large"
+        if wide := self.page.evaluate(_WIDER):
+            yield f"scrolls sideways at {size[0]} px with the text twice as large: {wide}"
         self.page.evaluate("document.documentElement.style.fontSize = ''")
 
     def _of_mode(self, mode: Literal["light", "dark"], name: str, width: int) -> Iterator[str]:

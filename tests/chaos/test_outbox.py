@@ -53,7 +53,7 @@ class Stage:
         self.apps = {
             name: App(name, command, self.environ, ROOT, folder / f"{name}.log")
             for name, command in {
-                "workers": "python -m tests.chaos.cast workers settlement bulk",
+                "workers": "python -m tests.chaos.cast workers settlement messages",
                 "relay": "python -m tests.chaos.cast relay",
                 "web": "gunicorn -c config/gunicorn.py wsgi:app",
             }.items()
@@ -96,7 +96,7 @@ def _feed(app: Flask, world: World, dice: random.Random, done: threading.Event) 
         tenant: UUID = dice.choice([world.a.id, world.b.id])
         with app.app_context(), tenant_scope(tenant), transaction():
             for _ in range(min(dice.randrange(1, 30), JOBS - number)):
-                queue, job = dice.choice([(Queue.SETTLEMENT, "chaos_mark")] * 4 + [(Queue.BULK, "chaos_call")])
+                queue, job = dice.choice([(Queue.SETTLEMENT, "chaos_mark")] * 4 + [(Queue.MESSAGES, "chaos_call")])
                 outbox.put(queue, job, str(number), {"number": number})
                 number += 1
         time.sleep(0.02)

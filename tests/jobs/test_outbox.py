@@ -112,6 +112,7 @@ def test_an_outage_is_retried_later_and_a_bug_too_until_a_day_has_passed(factory
         ("away", "ready", 1, True, "Outage: the router does not answer"),
         ("broken", "ready", 1, False, "ZeroDivisionError: "),
     ]
+    factory.sql("UPDATE outbox SET run_at = now() + interval '1 second' * attempts * 30")
     factory.step()
     assert factory.waiting() == [], "not before its time"
     factory.sql("UPDATE outbox SET run_at = now(), created_at = now() - interval '25 hours'")
