@@ -17,6 +17,8 @@ class Router(TenantRow):
     identifier: Mapped[str]
     address: Mapped[str]
     secret_sealed: Mapped[bytes]
+    # Where its hotspot takes log-ins, such as http://10.5.50.1/login: the only target a phone is ever sent to.
+    login_url: Mapped[str | None]
     # Off only for routers that cannot send it (RouterOS before 7.15): see docs/adr on BlastRADIUS.
     require_message_authenticator: Mapped[bool] = mapped_column(default=True)
 

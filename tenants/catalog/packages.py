@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from datetime import datetime, time, timedelta
+from typing import Any, Literal
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+
+from tenants.catalog.models import Package
+from wavu.db import db
+from wavu.errors import Kind, N_, Refused
+
+Channel = Literal["hotspot", "pppoe"]
+
+
+class NotOnSale(Refused):
+    kind = Kind.CONFLICT
+    message = N_("This package is not sold any more. Choose another.")
+
+
+def on_sale(channel: Channel) -> list[Package]:
+    """What the current tenant sells on a channel, in its own order."""
+    where = Package.sold_on_hotspot if channel == "hotspot" else Package.sold_on_pppoe
+    query = select(Package).where(Package.on_sale, where).order_by(Package.position, Package.price_cents, Package.id)
+    return list(db.session.scalars(query))
+
+
+def find_on_sale(package_id: UUID, channel: Channel) -> Package:
+    """Raises NotOnSale, for another tenant's package too."""
+    where = Package.sold_on_hotspot if channel == "hotspot" else Package.sold_on_pppoe
+    package = db.session.scalar(select(Package).where(Package.id == package_id, Package.on_sale, where))
+    if package is None:
+        raise NotOnSale
+    return package
+
+
+def terms_of(package: Package) -> dict[str, Any]:
+    """What is sold, as it stands at this moment: kept with the purchase, so that a later change touches nobody."""
+    kept = (
+        "name", "name_sw", "validity", "validity_count", "time_cap_seconds", "data_cap_bytes", "speed_down_bps",
+        "speed_up_bps", "devices",
+    )  # fmt: skip
+    return {name: getattr(package, name) for name in kept}
+
+
+def ends_at(terms: dict[str, Any], starts_at: datetime, timezone: str) -> datetime:
+    """When service that starts at an instant ends, by the tenant's calendar. Pure; all instants in UTC.
+
+    `until_midnight` counts the running day; a month ends on the same day and hour of a later month, or on that
+    month's last day (half-open: service has ended at the instant itself).
+    """
+    count, zone = int(terms["validity_count"]), ZoneInfo(timezone)
+    if terms["validity"] == "hours":
+        return starts_at + timedelta(hours=count)
+    local = starts_at.astimezone(zone)
+    if terms["validity"] == "days":
+        return starts_at + timedelta(days=count)
+    if terms["validity"] == "until_midnight":
+        midnight = datetime.combine(local.date() + timedelta(days=count), time(), zone)
+        return midnight.astimezone(starts_at.tzinfo)
+    month = local.month - 1 + count
+    year, month = local.year + month // 12, month % 12 + 1
+    return local.replace(year=year, month=month, day=min(local.day, _last_day(year, month))).astimezone(
+        starts_at.tzinfo
+    )
+
+
+def _last_day(year: int, month: int) -> int:
+    following = datetime(year + month // 12, month % 12 + 1, 1)  # noqa: DTZ001 - a calendar day, not an instant
+    return (following - timedelta(days=1)).day

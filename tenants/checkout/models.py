@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from wavu.db import TenantRow
+
+
+class Purchase(TenantRow):
+    """One press of the pay button. The nonce was made with the page, so a second press or a reload is the same one."""
+
+    __tablename__ = "purchase"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "nonce"),
+        ForeignKeyConstraint(
+            ["tenant_id", "package_id"], ["package.tenant_id", "package.id"], name="fk_purchase_package"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "subscriber_id"], ["subscriber.tenant_id", "subscriber.id"], name="fk_purchase_subscriber"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "intent_id"], ["payment_intent.tenant_id", "payment_intent.id"], name="fk_purchase_intent"
+        ),
+        ForeignKeyConstraint(["tenant_id", "router_id"], ["router.tenant_id", "router.id"], name="fk_purchase_router"),
+    )
+
+    nonce: Mapped[str]
+    package_id: Mapped[UUID]
+    subscriber_id: Mapped[UUID]
+    intent_id: Mapped[UUID | None]
+    price_cents: Mapped[int]
+    terms: Mapped[dict[str, Any]]
+    mac: Mapped[str | None]
+    router_id: Mapped[UUID | None]
+    login_url: Mapped[str | None]
+    original_url: Mapped[str | None]
+    state: Mapped[str] = mapped_column(default="open")
+    bought_at: Mapped[datetime | None]
+    online_at: Mapped[datetime | None]

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from wavu.db import TenantRow
+from wavu.vault import Sealed
+
+
+class MpesaAccount(TenantRow):
+    """A tenant's own Daraja app and shortcode. A PayBill has one number; a Till has the store's and the till's."""
+
+    __tablename__ = "mpesa_account"
+    __table_args__ = (
+        UniqueConstraint(
+            "tenant_id", "environment", "business_short_code", "party_b", name="uq_mpesa_account_shortcode"
+        ),
+    )
+
+    environment: Mapped[str]
+    kind: Mapped[str]
+    business_short_code: Mapped[str]
+    party_b: Mapped[str]
+    consumer_key_sealed: Mapped[bytes]
+    consumer_secret_sealed: Mapped[bytes]
+    passkey_sealed: Mapped[bytes]
+    active: Mapped[bool] = mapped_column(default=True)
+    # What the tenant must mend, in words for them; None while all is well.
+    fault: Mapped[str | None]
+    token_sealed: Mapped[bytes | None]
+    token_expires_at: Mapped[datetime | None]
+    # Until when one process may fetch a token for all others.
+    token_fetched_by: Mapped[datetime | None]
+
+    consumer_key = Sealed("consumer_key_sealed")
+    consumer_secret = Sealed("consumer_secret_sealed")
+    passkey = Sealed("passkey_sealed")
+    token = Sealed("token_sealed")
+
+    @property
+    def shortcode_group(self) -> str:
+        """One name for a PayBill, or for a store and its till: a receipt may be reported under either number."""
+        return "+".join(sorted({self.business_short_code, self.party_b}))
+
+
+class PaymentIntent(TenantRow):
+    """Our expectation of a payment. Money is proven by a receipt, never by an intent."""
+
+    __tablename__ = "payment_intent"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "token_fingerprint"),
+        ForeignKeyConstraint(
+            ["tenant_id", "mpesa_account_id"],
+            ["mpesa_account.tenant_id", "mpesa_account.id"],
+            name="fk_payment_intent_account",
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "subscriber_id"],
+            ["subscriber.tenant_id", "subscriber.id"],
+            name="fk_payment_intent_subscriber",
+        ),
+    )
+
+    mpesa_account_id: Mapped[UUID]
+    subscriber_id: Mapped[UUID]
+    phone: Mapped[str]
+    amount_cents: Mapped[int]
+    reference: Mapped[str]
+    description: Mapped[str]
+    token_fingerprint: Mapped[str]
+    token_sealed: Mapped[bytes]
+    state: Mapped[str] = mapped_column(default="created")
+    code: Mapped[str | None]
+    merchant_request_id: Mapped[str | None]
+    checkout_request_id: Mapped[str | None]
+    receipt: Mapped[str | None]
+    submitted_at: Mapped[datetime | None]
+    queries: Mapped[int] = mapped_column(default=0)
+    settled_at: Mapped[datetime | None]
+
+    token = Sealed("token_sealed")
+
+
+class InboundEvent(TenantRow):
+    """A callback as it came: stored before anything reads it."""
+
+    __tablename__ = "inbound_event"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "intent_id", "body_digest"),
+        ForeignKeyConstraint(
+            ["tenant_id", "intent_id"],
+            ["payment_intent.tenant_id", "payment_intent.id"],
+            name="fk_inbound_event_intent",
+        ),
+    )
+
+    kind: Mapped[str]
+    intent_id: Mapped[UUID]
+    body_digest: Mapped[bytes]
+    body: Mapped[bytes]
+    peer: Mapped[str | None]
+    outcome: Mapped[str | None]
+    processed_at: Mapped[datetime | None]
+
+
+class ProviderReceipt(TenantRow):
+    """Money that arrived, once per receipt, whoever reported it first."""
+
+    __tablename__ = "provider_receipt"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "environment", "shortcode_group", "receipt", name="uq_provider_receipt_receipt"),
+        ForeignKeyConstraint(
+            ["tenant_id", "intent_id"],
+            ["payment_intent.tenant_id", "payment_intent.id"],
+            name="fk_provider_receipt_intent",
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "transaction_id"],
+            ["ledger_transaction.tenant_id", "ledger_transaction.id"],
+            name="fk_provider_receipt_transaction",
+        ),
+    )
+
+    environment: Mapped[str]
+    shortcode_group: Mapped[str]
+    receipt: Mapped[str]
+    amount_cents: Mapped[int]
+    source: Mapped[str]
+    intent_id: Mapped[UUID | None]
+    subscriber_id: Mapped[UUID | None]
+    transaction_id: Mapped[UUID]
+    paid_at: Mapped[datetime | None]

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import re
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+
+from tenants.subscribers.models import Device, Subscriber
+from wavu import clock, ids
+from wavu.db import db
+from wavu.phone import Phone
+
+
+def normalise_mac(text: str) -> str | None:
+    """12 upper-case hex digits out of any way of writing a MAC address; None for anything else."""
+    digits = re.sub(r"[\s:.-]", "", text).upper()
+    return digits if re.fullmatch(r"[0-9A-F]{12}", digits, re.ASCII) else None
+
+
+def by_phone(phone: Phone) -> Subscriber:
+    """The current tenant's subscriber with this number, made on first sight. Safe when two ask at once."""
+    db.session.execute(
+        insert(Subscriber)
+        .values(id=ids.new_id(), tenant_id=func.app.tenant_id(), phone=phone.e164, created_at=clock.now())
+        .on_conflict_do_nothing(index_elements=["tenant_id", "phone"])
+    )
+    return db.session.scalars(select(Subscriber).where(Subscriber.phone == phone.e164)).one()
+
+
+def by_username(username: str) -> Subscriber | None:
+    """The subscriber who logs in with a name and a password (PPPoE, RFC 2865 5.1), compared exactly."""
+    return db.session.scalar(select(Subscriber).where(Subscriber.username == username))
+
+
+def by_mac(mac: str) -> Subscriber | None:
+    """Whose device it was last. `mac` is normalised."""
+    query = select(Subscriber).join(Device, Device.subscriber_id == Subscriber.id)
+    return db.session.scalar(query.where(Device.mac == mac))
+
+
+def bind_device(mac: str, subscriber_id: UUID) -> None:
+    """Says that a device belongs to a subscriber from now on."""
+    db.session.execute(
+        insert(Device)
+        .values(
+            id=ids.new_id(),
+            tenant_id=func.app.tenant_id(),
+            mac=mac,
+            subscriber_id=subscriber_id,
+            seen_at=clock.now(),
+            created_at=clock.now(),
+        )
+        .on_conflict_do_update(
+            index_elements=["tenant_id", "mac"], set_={"subscriber_id": subscriber_id, "seen_at": clock.now()}
+        )
+    )
+
+
+def add_line(*, username: str, password: str, name: str, phone: Phone | None = None) -> Subscriber:
+    """Adds a subscriber with a line of their own. Raises ValueError for a user name that RADIUS cannot carry."""
+    if not re.fullmatch(r"[\w.@+-]{1,64}", username):
+        raise ValueError("a user name has up to 64 letters, digits and . @ + - _")
+    line = Subscriber(id=ids.new_id(), username=username, name=name, phone=phone.e164 if phone else None)
+    line.password = password
+    db.session.add(line)
+    db.session.flush()
+    return line
