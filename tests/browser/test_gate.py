@@ -23,20 +23,25 @@ PLANTED: dict[str, tuple[Edit, str]] = {
     "a style on an element": (_before("</main>", "<p style='color:red'>x</p>"), "Content Security Policy"),
     "a picture from elsewhere": (_before("</main>", "<img alt='' src='http://cdn.example/x.png'>"), "cdn.example"),
     "a picture that is not there": (_before("</main>", "<img alt='' src='/nothing.png'>"), "404"),
-    "a field without a name": (_before("</main>", "<input>"), "label: input"),
-    "a picture without words": (_before("</main>", "<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>"), "image-alt"),
+    "a field without a name": (_before("</main>", "<input>"), "label: #main > input"),
+    "a picture without words": (
+        _before("</main>", "<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw='>"),
+        "image-alt",
+    ),
     "two main headings": (_before("</main>", "<h1>Another</h1>"), "2 main headings"),
     "something too wide": (_before("</main>", f"<pre>{'x' * 60}</pre>"), "scrolls sideways at 320 px"),
-    "too small a button": (_before("</main>", "<input class='button' type='checkbox' title='x'>"), "px high"),
+    "too small a button": (_before("</main>", "<details><summary>More</summary>x</details>"), "px high"),
     "a page that weighs too much": (_before("</main>", "".join(f"<!--{n}-->" for n in range(90_000))), "bytes, more"),
     "no language": (lambda page: page.replace('lang="en"', "", 1), "language ''"),
 }
 
 
 def _look_at(visitor: Visitor, host: str, edit: Edit) -> str:
+    headers, text = visitor.site.fetch(host, "/sign-in")
+    del headers["Content-Length"]
+
     def answer(route: Route) -> None:
-        response = route.fetch()
-        route.fulfill(response=response, body=edit(response.text()))
+        route.fulfill(headers=headers, body=edit(text))
 
     visitor.page.route(visitor.site.url(host, "/sign-in"), answer)
     visitor.go(host, "/sign-in")
