@@ -294,6 +294,7 @@ class Valkey(_Server):
             "appendonly": "yes" if self.durable else "no",
             "save": '""',
             "maxmemory": "256mb",
+            "databases": "64",
             "maxmemory-policy": "noeviction",
         }
         write_private(self.data / "valkey.conf", "".join(f"{key} {value}\n" for key, value in settings.items()))

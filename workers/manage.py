@@ -3,24 +3,40 @@
 from __future__ import annotations
 
 import click
-from flask import Flask
+from flask import Flask, current_app
 from sqlalchemy import select
 
-from wavu import audit, vault
+from wavu import accounts, audit, vault
 from wavu.db import db, transaction
-from wavu.tenancy import Tenant, catalog, tenant_scope
+from wavu.errors import Refused
+from wavu.tenancy import PLATFORM_ID, Tenant, catalog, tenant_scope
 from wavu.web import i18n
 
 
 def add_commands(app: Flask) -> None:
     """Hangs every command on the application."""
-    for command in (vault_group, check_isolation, check_audit, translations):
+    for command in (add_admin, vault_group, check_isolation, check_audit, translations):
         app.cli.add_command(command)
 
 
 def _each_tenant() -> list[Tenant]:
     with tenant_scope(None), transaction():
         return list(db.session.scalars(select(Tenant).order_by(Tenant.created_at)))
+
+
+@click.command("add-admin")
+@click.argument("email")
+@click.argument("name")
+@click.password_option(help="Asked for where it is not given.")
+def add_admin(email: str, name: str, password: str) -> None:
+    """Make a platform administrator: the first one, or one more. They set up their second factor when they sign in."""
+    try:
+        with tenant_scope(PLATFORM_ID), transaction():
+            accounts.add_admin(email=email, name=name, password=password)
+    except Refused as refusal:
+        raise click.ClickException(str(refusal)) from None
+    settings = current_app.extensions["settings"]
+    click.echo(f"Sign in at {settings.origin(f'staff.{settings.platform_domain}')}")
 
 
 @click.group("vault")

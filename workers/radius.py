@@ -88,8 +88,8 @@ class Radius:
         if packet is None:
             return None
         if packet.code is Code.STATUS_SERVER:
-            # Only the health check on this machine asks; its secret is not a router's.
-            sound = source == self._bind and access.is_sound(packet, self._health_secret)
+            # Only our own health check asks; its secret is not a router's.
+            sound = source in {self._bind, "127.0.0.1", "::1"} and access.is_sound(packet, self._health_secret)
             return _reply(packet, self._health_secret, Code.ACCESS_ACCEPT) if sound else None
         if packet.code is not Code.ACCESS_REQUEST:
             return None

@@ -25,6 +25,7 @@ JOBS: dict[str, Job] = {
     "tell_owners_suspended": outreach.tell_owners_suspended,
     "tell_owners_resumed": outreach.tell_owners_resumed,
     "forget_old_sessions": housekeeping.forget_old_sessions,
+    "forget_old_keys": housekeeping.forget_old_keys,
 }
 
 

@@ -168,9 +168,9 @@ def work(queue: Queue, connection: redis.Redis) -> None:
             worker.work(logging_level="WARNING", with_scheduler=False)
         except redis.RedisError as error:
             log.warning("redis is away", error=type(error).__name__)
-        if worker._stop_requested:
-            return
-        time.sleep(0.5)
+            time.sleep(0.5)
+        else:
+            return  # told to stop
 
 
 def _serve(queue: Queue, settings: Settings) -> None:

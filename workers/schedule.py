@@ -16,7 +16,10 @@ class Clock(NamedTuple):
     queue: Queue
 
 
-CLOCKS = (Clock("forget_old_sessions", 3600, Queue.BULK),)
+CLOCKS = (
+    Clock("forget_old_sessions", 3600, Queue.BULK),
+    Clock("forget_old_keys", 86_400, Queue.BULK),
+)
 
 
 def tick_of(clock: Clock, now: datetime) -> str:

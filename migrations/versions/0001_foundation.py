@@ -108,6 +108,7 @@ def _health() -> None:
         );
         GRANT SELECT, INSERT, UPDATE ON health_probe TO wavu_app;
         GRANT SELECT ON health_probe TO wavu_backup;
+        GRANT SELECT ON alembic_version TO wavu_backup;
     """)
 
 
@@ -125,6 +126,7 @@ def _outbox() -> None:
             run_at timestamptz NOT NULL DEFAULT now(),
             lease_until timestamptz,
             started_attempt bigint,
+            first_failed_at timestamptz,
             last_error text,
             done_at timestamptz,
             created_at timestamptz NOT NULL DEFAULT now(),

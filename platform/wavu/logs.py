@@ -1,4 +1,4 @@
-"""Structured logs on stdout, one line each, with what must not be read taken out; and Sentry under the same rule."""
+"""Structured logs on stderr, one line each, with what must not be read taken out; and Sentry under the same rule."""
 
 from __future__ import annotations
 

@@ -55,5 +55,6 @@ def _compose(message: Message, sender: str) -> EmailMessage:
     email["From"], email["To"], email["Subject"] = f"Wavu <{sender}>", message.to, message.subject
     email["Date"], email["Message-ID"] = formatdate(), make_msgid(domain=sender.rpartition("@")[2])
     email["Auto-Submitted"] = "auto-generated"
-    email.set_content(message.text)
+    # Not folded: a long link must survive being read as it lies in the file.
+    email.set_content(message.text, cte="8bit")
     return email

@@ -55,6 +55,7 @@ class OutboxRow(TenantRow):
     run_at: Mapped[datetime] = mapped_column(server_default=func.now())
     lease_until: Mapped[datetime | None]
     started_attempt: Mapped[int | None]
+    first_failed_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     done_at: Mapped[datetime | None]
 
@@ -101,7 +102,7 @@ def finish(row: OutboxRow, outcome: str | None = None) -> None:
 
 
 def postpone(row_id: UUID, attempt: int, error: str, *, at_least_seconds: int = 0) -> str | None:
-    """Puts a failed attempt back with backoff, or declares the row dead after a day.
+    """Puts a failed attempt back with backoff, or declares the row dead once it has failed for a day.
 
     Returns the new state, or None where the attempt no longer counts.
     """
@@ -110,7 +111,8 @@ def postpone(row_id: UUID, attempt: int, error: str, *, at_least_seconds: int = 
         update(OutboxRow)
         .where(OutboxRow.id == row_id, OutboxRow.attempts == attempt, OutboxRow.state == "ready")
         .values(
-            state=text(f"CASE WHEN created_at < now() - interval '{DEAD_AFTER}' THEN 'dead' ELSE 'ready' END"),
+            first_failed_at=func.coalesce(OutboxRow.first_failed_at, func.now()),
+            state=text(f"CASE WHEN first_failed_at < now() - interval '{DEAD_AFTER}' THEN 'dead' ELSE 'ready' END"),
             run_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, delay),
             lease_until=None,
             last_error=error[:500],

@@ -7,6 +7,7 @@ associated data); destroying a tenant's data keys destroys its secrets, backups 
 from __future__ import annotations
 
 import secrets
+from datetime import datetime
 from typing import Any, ClassVar, overload
 from uuid import UUID
 
@@ -160,17 +161,29 @@ def rewrap() -> int:
 def rotate() -> int:
     """Gives the current tenant a new data key and seals every value again with it. Returns how many values.
 
-    Older keys are deleted in the same transaction, once nothing is sealed with them.
+    Older keys only open from then on, for what lies sealed elsewhere, such as a link in a message not yet sent;
+    forget_old_keys() deletes them.
     """
     newest = _key_row()
     if newest is None:
         return 0
     _new_key(newest.version + 1)
-    resealed = sum(_reseal(model, column) for model, column in Sealed.columns)
-    db.session.flush()
-    for row in db.session.scalars(select(VaultKey).where(VaultKey.version <= newest.version)):
+    return sum(_reseal(model, column) for model, column in Sealed.columns)
+
+
+def forget_old_keys(made_before: datetime) -> int:
+    """Deletes the current tenant's data keys that were replaced and are older than an instant. Returns how many.
+
+    Choose one before which every message has left: what is still sealed with them is lost.
+    """
+    newest = _key_row()
+    old = select(VaultKey).where(
+        VaultKey.created_at < made_before, VaultKey.version < (newest.version if newest else 0)
+    )
+    rows = list(db.session.scalars(old))
+    for row in rows:
         db.session.delete(row)
-    return resealed
+    return len(rows)
 
 
 def _reseal(model: type[TenantRow], column: str) -> int:

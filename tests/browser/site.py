@@ -43,6 +43,15 @@ class Site(NamedTuple):
         """The address of a page; `host` is the first label, such as STAFF."""
         return f"http://{host}.{DOMAIN}:{self.port}{path}"
 
+    def fetch(self, host: str, path: str) -> tuple[dict[str, str], str]:
+        """The headers and the text of a page as it leaves the server."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection.request("GET", path, headers={"Host": f"{host}.{DOMAIN}:{self.port}"})
+        response = connection.getresponse()
+        headers, text = dict(response.getheaders()), response.read().decode()
+        connection.close()
+        return headers, text
+
     def admin(self, name: str) -> tuple[Someone, str]:
         """An administrator of the platform who has not signed in yet, and the secret of their second factor."""
         with self.app.app_context(), tenant_scope(PLATFORM_ID), transaction():

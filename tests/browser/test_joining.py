@@ -24,7 +24,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[mail.Message]:
 def _path_in(messages: list[mail.Message], to: str) -> str:
     """The path of the link in the last mail to someone."""
     text = next(message.text for message in reversed(messages) if message.to == to)
-    return urlsplit(re.findall(r"http\S+", text)[0]).path
+    (link,) = re.findall(r"http\S+", text)
+    return str(urlsplit(link).path)
 
 
 def test_an_invited_person_joins(chromium: Browser, site: Site, script: bool, sent: list[mail.Message]) -> None:

@@ -41,10 +41,12 @@ _AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _FIND_VIOLATIONS = """async tags => (await axe.run(document, {runOnly: tags, resultTypes: ["violations"]})).violations
   .map(found => `${found.id}: ${found.nodes.map(node => node.target + " (" + node.failureSummary + ")").join("; ")}`)"""
-_WIDER = """() => document.documentElement.scrollWidth <= document.documentElement.clientWidth ? [] :
-  [...document.querySelectorAll("body *")]
-  .filter(element => element.getBoundingClientRect().right > document.documentElement.clientWidth)
-  .map(element => element.tagName + "." + element.className)"""
+_WIDER = """() => {
+  const page = document.documentElement, wide = [...document.querySelectorAll("body *")]
+    .filter(element => element.getBoundingClientRect().right > page.clientWidth)
+    .map(element => `${element.localName}.${element.getAttribute("class") || ""}`);
+  return page.scrollWidth <= page.clientWidth ? [] : wide.length ? wide : ["a text"];
+}"""
 # What a thumb must hit. Links in running text and the small buttons of lists need 24 px only, which axe measures.
 _TOO_SMALL = """[...document.querySelectorAll(".button:not(.small), .nav a, input, select, textarea, summary, .lang")]
   .filter(element => element.checkVisibility({visibilityProperty: true}) && !element.closest(".visually-hidden, .check")
@@ -63,10 +65,12 @@ class _Traffic:
         self._requests: dict[str, list[str]] = defaultdict(list)
         self._bytes: dict[str, float] = defaultdict(float)
         self._load_of: dict[str, str] = {}
+        self._on_the_way: set[str] = set()
         self._last = ""
         wire = page.context.new_cdp_session(page)
         wire.on("Network.requestWillBeSent", self._sent)
         wire.on("Network.loadingFinished", self._finished)
+        wire.on("Network.loadingFailed", lambda event: self._on_the_way.discard(event["requestId"]))
         wire.send("Network.enable")
         wire.send("Network.setCacheDisabled", {"cacheDisabled": True})
 
@@ -75,12 +79,21 @@ class _Traffic:
             return
         load = event["loaderId"]
         self._load_of[event["requestId"]] = load
+        self._on_the_way.add(event["requestId"])
         self._requests[load].append(event["request"]["url"])
         if event.get("type") == "Document":
             self._last = load
 
     def _finished(self, event: dict[str, Any]) -> None:
         self._bytes[self._load_of.get(event["requestId"], "")] += event["encodedDataLength"]
+        self._on_the_way.discard(event["requestId"])
+
+    def settle(self, page: Page) -> None:
+        """The browser tells of the last answers a moment after it has shown them."""
+        for _ in range(100):
+            if self._last and not self._on_the_way:
+                return
+            page.wait_for_timeout(20)
 
     @property
     def requests(self) -> list[str]:
@@ -172,7 +185,7 @@ class Visitor:
     def look(self, name: str, *, status: int = 200) -> None:
         """Notes what is wrong with the page in front of us; visit() fails the test with all of it at its end."""
         self.page.wait_for_load_state("load")
-        found = [*self._of_load(status), *self._of_outline()]
+        found = [*self._of_outline()]
         if self.script:
             self.page.evaluate(_AXE)
         for size in (PHONE, LAPTOP):
@@ -182,13 +195,14 @@ class Visitor:
                 found += self._of_mode(mode, name, size[0])
         self.page.set_viewport_size({"width": NARROWEST[0], "height": NARROWEST[1]})
         found += self._of_size(NARROWEST)
-        found += [*self._said]
+        found += [*self._of_load(status), *self._said]
         self._said.clear()
         self.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
         self.page.emulate_media(color_scheme="light")
         self.faults += [f"{name}: {fault}" for fault in found]
 
     def _of_load(self, status: int) -> Iterator[str]:
+        self._traffic.settle(self.page)
         if self._status != status:
             yield f"status {self._status}, not {status}"
         requests, size, host = self._traffic.requests, self._traffic.bytes, urlsplit(self.page.url).netloc

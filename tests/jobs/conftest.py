@@ -16,7 +16,7 @@ from wavu.app import create_app
 from wavu.db import db, transaction
 from wavu.outbox import Queue
 from wavu.tenancy import tenant_scope
-from workers import runtime
+from workers import runtime, schedule
 from workers.reactions import JOBS
 from workers.relay import Relay
 
@@ -52,8 +52,9 @@ class Factory(NamedTuple):
 
     def rows(self, columns: str = "job, key, state, attempts") -> list[tuple[Any, ...]]:
         """The outbox without the system's own ticks."""
-        query = f"SELECT {columns} FROM outbox WHERE job <> 'forget_old_sessions' ORDER BY id"
-        return self.admin.execute(query.encode()).fetchall()
+        ticks = [each.job for each in schedule.CLOCKS]
+        query = f"SELECT {columns} FROM outbox WHERE job <> ALL(%s) ORDER BY id"
+        return self.admin.execute(query.encode(), (ticks,)).fetchall()
 
     def sql(self, statement: str) -> None:
         self.admin.execute(statement.encode())

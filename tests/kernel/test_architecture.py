@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.stack import ROOT
+from wavu.web.trail import ACTIONS
 
 PRODUCT = ("platform/wavu", "tenants", "workers", "config")
 
@@ -98,3 +99,17 @@ def test_files_and_functions_stay_small(folder: str) -> None:
 def test_every_room_of_the_tests_is_a_package() -> None:
     folders = {path.parent for path in (ROOT / "tests").rglob("test_*.py")}
     assert [folder for folder in folders if not (Path(folder) / "__init__.py").exists()] == []
+
+
+def test_every_audited_act_has_words() -> None:
+    recorded = {
+        node.args[0].value
+        for _, tree in _modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "audit.record"
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert recorded
+    assert recorded <= set(ACTIONS)

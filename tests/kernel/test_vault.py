@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from flask import Flask
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 
 from tenants.network import Router, find_nas
-from tests.world import World
-from wavu import vault
+from tests.browser_client import Browser
+from tests.world import STAFF_HOST, World
+from wavu import clock, vault
 from wavu.accounts import second_factor
 from wavu.db import db, transaction
 from wavu.tenancy import PLATFORM_ID, tenant_scope
@@ -73,7 +76,10 @@ def test_keys_are_rotated_by_command_and_the_old_ones_can_be_dropped(world: Worl
         with tenant_scope(world.a.id), transaction():
             assert _router(world).secret == world.a.nas_secret
             assert _router(world).secret_sealed != sealed
-            assert db.session.scalars(select(VaultKey.version)).all() == [2]
+            assert sorted(db.session.scalars(select(VaultKey.version))) == [1, 2], "the old one still opens"
+            later = clock.now() + timedelta(minutes=1)
+            assert vault.forget_old_keys(later) == 1
+            assert _router(world).secret == world.a.nas_secret
         with tenant_scope(PLATFORM_ID), transaction():
             assert second_factor.credential_of(world.admin.id).totp == world.admin_totp
         app.extensions["vault"] = Vault({1: old})
@@ -100,3 +106,21 @@ def test_two_first_secrets_at_once_make_one_key(world: World) -> None:
         with pytest.raises(IntegrityError), transaction():
             db.session.add(VaultKey(version=1, kek=1, wrapped=b"x"))
             db.session.flush()
+
+
+def test_the_first_administrator_is_made_by_command(app: Flask) -> None:
+    if "add-admin" not in app.cli.commands:
+        add_commands(app)
+    runner = app.test_cli_runner()
+    weak = runner.invoke(args=["add-admin", "first@wavu.test", "First", "--password", "password12"])
+    assert weak.exit_code == 1
+    assert "too easy" in weak.output
+    good = ["add-admin", "First@wavu.test", "First", "--password", "three unrelated giraffes"]
+    assert "https://staff.wavu.test" in runner.invoke(args=good).output
+    assert "already in the team" in runner.invoke(args=good).output
+    browser = Browser(app)
+    browser.get(STAFF_HOST, "/sign-in")
+    response = browser.post(
+        STAFF_HOST, "/sign-in", {"email": "first@wavu.test", "password": "three unrelated giraffes"}
+    )
+    assert response.location == "/second-factor"

@@ -181,7 +181,7 @@ def find_session(token: str, place: Place) -> Session | None:
 def pass_second_factor(session: Session, code: str, place: Place) -> WrongCode | TooManyAttempts | None:
     """Completes a session with a code or a recovery code. A refusal is returned, so that the attempt is on record."""
     person, row = session.person, session.row
-    if _failures(LoginAttempt.person_id == person.id, LoginAttempt.outcome == "wrong code") >= _CODE_FAILURES:
+    if _codes_throttled(person, place):
         return TooManyAttempts(minutes=int(_WINDOW.total_seconds() // 60))
     try:
         second_factor.check(person, code)
@@ -192,9 +192,19 @@ def pass_second_factor(session: Session, code: str, place: Place) -> WrongCode |
     return None
 
 
-def complete_enrolment(session: Session, code: str, place: Place) -> list[str]:
-    """Turns the second factor on and completes a session that waited for it. Returns the recovery codes."""
-    codes = second_factor.confirm_enrolment(session.person, code)
+def complete_enrolment(session: Session, code: str, place: Place) -> list[str] | WrongCode | TooManyAttempts:
+    """Turns the second factor on, completes a session that waited for it, and returns the recovery codes.
+
+    A refusal is returned, so that the attempt is on record.
+    """
+    person = session.person
+    if _codes_throttled(person, place):
+        return TooManyAttempts(minutes=int(_WINDOW.total_seconds() // 60))
+    try:
+        codes = second_factor.confirm_enrolment(person, code)
+    except WrongCode as refusal:
+        _note(person.id, person.email, place, "wrong code")
+        return refusal
     announce(CredentialChanged(person_id=session.person.id, what="second factor on", change_id=ids.new_id()))
     if session.row.stage == "enrolment":
         _complete(session.row, session.person, place)
@@ -205,6 +215,7 @@ def prove_again(session: Session, password: str, place: Place) -> WrongCredentia
     """Asks a signed-in person for the password once more, before the account itself is changed."""
     person = session.person
     if _throttled(person.email, place):
+        _note(person.id, person.email, place, "throttled")
         return TooManyAttempts(minutes=int(_WINDOW.total_seconds() // 60))
     if not passwords.verify(second_factor.credential_of(person.id).password_hash, password):
         _note(person.id, person.email, place, "refused")
@@ -349,6 +360,14 @@ def _throttled(email: str, place: Place) -> bool:
         or _failures(by_email, failed) >= _FAILURES_PER_EMAIL
         or _failures(by_address, failed) >= _FAILURES_PER_ADDRESS
     )
+
+
+def _codes_throttled(person: Person, place: Place) -> bool:
+    wrong = LoginAttempt.person_id == person.id, LoginAttempt.outcome == "wrong code"
+    if _failures(*wrong) < _CODE_FAILURES:
+        return False
+    _note(person.id, person.email, place, "throttled")
+    return True
 
 
 def _failures(*where: object) -> int:

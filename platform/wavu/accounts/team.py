@@ -162,6 +162,25 @@ def accept(token: str, *, name: str, password: str) -> Person:
     return person
 
 
+def add_admin(*, email: str, name: str, password: str) -> Person:
+    """Makes a platform administrator without an invitation, for whoever runs the machine. In the platform's scope.
+
+    Raises AlreadyMember or WeakPassword. A person who has an account keeps their password.
+    """
+    email = email.strip().lower()
+    person = db.session.scalar(select(Person).where(Person.email == email))
+    if person is None:
+        person = Person(id=ids.new_id(), email=email, name=name)
+        db.session.add(person)
+        db.session.flush()
+        set_password(person, password)
+    if membership_of(person.id) is not None:
+        raise AlreadyMember(email=email)
+    db.session.add(Membership(person_id=person.id, role=LAST_ROLE["platform"]))
+    audit.record("team.joined", subject=person.id, email=email, role=LAST_ROLE["platform"])
+    return person
+
+
 def change_role(membership_id: UUID, role: str, *, kind: str) -> None:
     """Raises NotFound, UnknownRole, or LastOwner where nobody would stay in charge."""
     if role not in roles_of(kind):

@@ -13,7 +13,7 @@ from wtforms import PasswordField, SelectField
 from wavu import accounts
 from wavu.accounts import SecondFactorRequired, WeakPassword
 from wavu.errors import N_
-from wavu.signin.auth import _show_codes, show_refusal
+from wavu.signin.auth import show_codes, show_refusal
 from wavu.web.access import signed_in
 from wavu.web.devices import describe
 from wavu.web.forms import BaseForm, choices, name_field, required
@@ -121,7 +121,7 @@ def change_password() -> ResponseReturnValue:
 def new_recovery_codes() -> ResponseReturnValue:
     if not g.signed_in.is_fresh:
         return _prove_first()
-    return _show_codes(accounts.renew_recovery_codes(g.signed_in.person), enrolling=False)
+    return show_codes(accounts.renew_recovery_codes(g.signed_in.person), enrolling=False)
 
 
 @bp.post("/second-factor/off")

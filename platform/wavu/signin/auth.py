@@ -14,7 +14,7 @@ from flask_login import current_user
 from wtforms import BooleanField, HiddenField, PasswordField, StringField
 
 from wavu import accounts
-from wavu.accounts import WeakPassword, WrongCode
+from wavu.accounts import WeakPassword
 from wavu.db import savepoint
 from wavu.errors import Refused
 from wavu.web.access import public, signed_in
@@ -152,14 +152,12 @@ def enrol_second_factor() -> ResponseReturnValue:
     if request.method == "POST":
         status = 422
         if form.validate():
-            try:
-                codes = accounts.complete_enrolment(signed, form.code.data or "", g.place)
-            except WrongCode as refusal:
-                show_refusal(form, refusal, "code")
-            else:
+            codes = accounts.complete_enrolment(signed, form.code.data or "", g.place)
+            if not isinstance(codes, Refused):
                 if pending is not None:
                     remember(session["pending"], signed)
-                return _show_codes(codes, enrolling=True)
+                return show_codes(codes, enrolling=True)
+            show_refusal(form, codes, "code")
     secret, address = accounts.begin_enrolment(signed.person)
     page = render_template(
         "auth/enrol_second_factor.html",
@@ -172,10 +170,9 @@ def enrol_second_factor() -> ResponseReturnValue:
     return page, status
 
 
-def _show_codes(codes: list[str], *, enrolling: bool, form: RecoveryCodesForm | None = None) -> str:
-    return render_template(
-        "auth/recovery_codes.html", codes=codes, enrolling=enrolling, form=form or RecoveryCodesForm()
-    )
+def show_codes(codes: list[str], *, enrolling: bool) -> str:
+    """The page that shows recovery codes, this once."""
+    return render_template("auth/recovery_codes.html", codes=codes, enrolling=enrolling, form=RecoveryCodesForm())
 
 
 @bp.post("/recovery-codes")

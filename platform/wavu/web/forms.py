@@ -16,7 +16,7 @@ from wavu.web.i18n import FormTexts
 
 
 class BaseForm(Form):
-    """Values are stripped; `show(refusal)` puts a business no on the field it is about."""
+    """Values are stripped, passwords apart."""
 
     class Meta:
         def bind_field(self, form: Form, unbound_field: Any, options: dict[str, Any]) -> Any:

@@ -56,6 +56,7 @@ def _admit_member(site: Site, who: str, scope: str) -> Response | None:
     if tenant is None or membership is None:
         return _redirect("auth.choose_tenant") if site.surface == "console" else ask_to_sign_in()
     g.tenant, g.membership = tenant, membership
+    g.can_switch = site.surface == "console" and len(accounts.tenants_of(g.signed_in.person.id)) > 1
     g.permissions = accounts.roles_of(tenant.kind)[membership.role].permissions
     if not tenant.is_active:
         raise TenantSuspended

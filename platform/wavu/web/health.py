@@ -86,7 +86,9 @@ class Probe:
     def _radius(self) -> str:
         s = self._settings
         secret = s.radius_health_secret.get_secret_value()
-        return "ok" if radius_answers(s.radius_bind, s.radius_auth_port, secret) else "does not answer"
+        loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a daemon on every address is asked on loopback
+        host = loopback.get(s.radius_bind, s.radius_bind)
+        return "ok" if radius_answers(host, s.radius_auth_port, secret) else "does not answer"
 
 
 def init_health(app: Flask, settings: Settings) -> None:

@@ -39,6 +39,7 @@ def _context() -> dict[str, Any]:
         "surface": site.surface if site else "front",
         "tenant": shown,
         "person": person,
+        "can_switch": g.get("can_switch", False),
         "locale": str(get_locale()),
         "language_links": language_links(),
         "palette_url": palette_url(shown.brand_color if shown else PLATFORM_BRAND),
