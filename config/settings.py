@@ -67,6 +67,10 @@ def _check_vault_keys(value: str) -> dict[int, bytes]:
     return keys
 
 
+def _addresses(value: object) -> object:
+    return frozenset(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
 PostgresUrl = Annotated[SecretStr, _url("postgresql")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -93,6 +97,19 @@ class Settings(BaseSettings):
     sentry_dsn: SecretStr | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
+
+    daraja_sandbox_url: str = "https://sandbox.safaricom.co.ke"
+    daraja_production_url: str = "https://api.safaricom.co.ke"
+    # The simulator of the rehearsal and of tests; refused in production.
+    daraja_rehearsal_url: str | None = None
+    # From where Daraja calls back. Not a promise of Safaricom's: a call from elsewhere is not refused but checked.
+    daraja_callback_addresses: Annotated[frozenset[str], BeforeValidator(_addresses)] = frozenset(
+        f"196.201.{tail}"
+        for tail in (
+            "214.200", "214.206", "214.207", "214.208", "213.114", "213.44", "212.127", "212.138", "212.129",
+            "212.136", "212.74", "212.69",
+        )
+    )  # fmt: skip
 
     radius_bind: str = "127.0.0.1"
     radius_auth_port: Port = 1812
@@ -154,6 +171,8 @@ class Settings(BaseSettings):
             faults.append("PUBLIC_SCHEME: must be https in production: sessions and payments travel over it.")
         if len(self.secret_key.get_secret_value()) < 32:
             faults.append("SECRET_KEY: needs at least 32 characters; make one with: openssl rand -hex 32")
+        if self.daraja_rehearsal_url is not None:
+            faults.append("DARAJA_REHEARSAL_URL: is for the rehearsal; unset it. Money is real in production.")
         if len(self.radius_health_secret.get_secret_value()) < 16:
             faults.append("RADIUS_HEALTH_SECRET: needs at least 16 characters; make one with: openssl rand -hex 16")
         if self.platform_domain.endswith((".localhost", ".test", ".example", ".invalid")):

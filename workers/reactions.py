@@ -10,15 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tenants import payments
+from tenants.payments import CallbackArrived, StkAsked
 from wavu.accounts import CredentialChanged, PasswordResetAsked, PersonInvited
 from wavu.events import Reaction, react
 from wavu.outbox import Queue
 from wavu.tenancy import TenantResumed, TenantSuspendedByStaff
-from workers import housekeeping, outreach
+from workers import housekeeping, outreach, settlement
 
 Job = Callable[[dict[str, Any]], Any]
 
 JOBS: dict[str, Job] = {
+    "send_stk": payments.send_stk,
+    "query_stk": settlement.query_stk,
+    "settle_callback": settlement.settle_callback,
     "send_invitation": outreach.send_invitation,
     "send_password_reset": outreach.send_password_reset,
     "tell_credential_changed": outreach.tell_credential_changed,
@@ -31,6 +36,8 @@ JOBS: dict[str, Job] = {
 
 def install() -> None:
     """Declares every event's reactions. Called once, by create_app."""
+    react(StkAsked, Reaction("send_stk", Queue.DARAJA))
+    react(CallbackArrived, Reaction("settle_callback", Queue.SETTLEMENT))
     react(PersonInvited, Reaction("send_invitation", Queue.MESSAGES))
     react(PasswordResetAsked, Reaction("send_password_reset", Queue.MESSAGES))
     react(CredentialChanged, Reaction("tell_credential_changed", Queue.MESSAGES))

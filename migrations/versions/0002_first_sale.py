@@ -152,11 +152,9 @@ def _ledger_rules() -> None:
             IF opened IS DISTINCT FROM pg_current_xact_id() THEN
                 RAISE EXCEPTION 'ledger transaction % is sealed', NEW.transaction_id USING ERRCODE = 'check_violation';
             END IF;
-            PERFORM set_config('app.ledger_applying', 'on', true);
             UPDATE public.ledger_account SET balance_cents = balance_cents + NEW.amount_cents
                 WHERE tenant_id = NEW.tenant_id AND id = NEW.account_id AND currency = NEW.currency
                 RETURNING balance_cents INTO NEW.balance_after_cents;
-            PERFORM set_config('app.ledger_applying', '', true);
             RETURN NEW;
         END $$;
         CREATE TRIGGER apply BEFORE INSERT ON ledger_entry FOR EACH ROW EXECUTE FUNCTION app.ledger_apply();
@@ -170,7 +168,8 @@ def _ledger_rules() -> None:
                 END IF;
                 RETURN NEW;
             END IF;
-            IF TG_OP = 'DELETE' OR coalesce(current_setting('app.ledger_applying', true), '') <> 'on' THEN
+            -- Inside another trigger, which is the one of the legs: no setting that somebody could set by hand.
+            IF TG_OP = 'DELETE' OR pg_trigger_depth() < 2 THEN
                 RAISE EXCEPTION 'ledger_account is written by its legs only' USING ERRCODE = 'restrict_violation';
             END IF;
             RETURN NEW;
@@ -225,6 +224,7 @@ def _payments() -> None:
             id uuid NOT NULL,
             mpesa_account_id uuid NOT NULL,
             subscriber_id uuid NOT NULL,
+            purchase_id uuid NOT NULL,
             phone text NOT NULL,
             amount_cents bigint NOT NULL
                 CONSTRAINT ck_payment_intent_amount CHECK (amount_cents > 0 AND amount_cents % 100 = 0),
@@ -249,6 +249,7 @@ def _payments() -> None:
             CONSTRAINT fk_payment_intent_subscriber FOREIGN KEY (tenant_id, subscriber_id)
                 REFERENCES subscriber (tenant_id, id)
         );
+        CREATE INDEX ix_payment_intent_purchase ON payment_intent (tenant_id, purchase_id, id);
         CREATE INDEX ix_payment_intent_phone ON payment_intent (tenant_id, phone, created_at);
         CREATE INDEX ix_payment_intent_open ON payment_intent (tenant_id, created_at)
             WHERE state IN ('created', 'submitting', 'pending', 'unknown', 'paid_no_receipt');
@@ -323,7 +324,6 @@ def _checkout() -> None:
             nonce text NOT NULL,
             package_id uuid NOT NULL,
             subscriber_id uuid NOT NULL,
-            intent_id uuid,
             price_cents bigint NOT NULL,
             terms jsonb NOT NULL,
             mac text,
@@ -339,10 +339,8 @@ def _checkout() -> None:
             CONSTRAINT fk_purchase_package FOREIGN KEY (tenant_id, package_id) REFERENCES package (tenant_id, id),
             CONSTRAINT fk_purchase_subscriber FOREIGN KEY (tenant_id, subscriber_id)
                 REFERENCES subscriber (tenant_id, id),
-            CONSTRAINT fk_purchase_intent FOREIGN KEY (tenant_id, intent_id) REFERENCES payment_intent (tenant_id, id),
             CONSTRAINT fk_purchase_router FOREIGN KEY (tenant_id, router_id) REFERENCES router (tenant_id, id)
         );
-        CREATE INDEX ix_purchase_intent ON purchase (tenant_id, intent_id);
         CREATE INDEX ix_purchase_subscriber ON purchase (tenant_id, subscriber_id, id);
         ALTER TABLE router ADD COLUMN login_url text;
     """)
@@ -397,10 +395,12 @@ def _access() -> None:
             entitlement_id uuid,
             class_token text,
             session_key text NOT NULL,
+            acct_session_id text NOT NULL,
             user_name text NOT NULL,
+            calling_station_id text,
             mac text,
             framed_address text,
-            service text NOT NULL,
+            service text NOT NULL CONSTRAINT ck_access_session_service CHECK (service IN ('hotspot', 'pppoe')),
             started_at timestamptz NOT NULL,
             updated_at timestamptz NOT NULL,
             stopped_at timestamptz,
@@ -419,6 +419,9 @@ def _access() -> None:
                 REFERENCES entitlement (tenant_id, id)
         );
         CREATE INDEX ix_access_session_open ON access_session (tenant_id, subscriber_id) WHERE stopped_at IS NULL;
+        CREATE INDEX ix_access_session_router ON access_session (tenant_id, router_id, acct_session_id, started_at);
+        CREATE INDEX ix_access_session_open_mac ON access_session (tenant_id, router_id, mac)
+            WHERE stopped_at IS NULL;
         CREATE INDEX ix_access_session_open_entitlement ON access_session (tenant_id, entitlement_id)
             WHERE stopped_at IS NULL;
         CREATE INDEX ix_access_session_subscriber ON access_session (tenant_id, subscriber_id, started_at);
@@ -426,3 +429,21 @@ def _access() -> None:
     protect("entitlement", grant="SELECT, INSERT, UPDATE")
     protect("login_code", grant="SELECT, INSERT, UPDATE, DELETE")
     protect("access_session", grant="SELECT, INSERT, UPDATE")
+    op.execute("""
+        -- Which tenants have somebody online without a right to be: their ids, and nothing else.
+        CREATE FUNCTION app.tenants_with_sessions_to_end(at timestamptz, asked_before timestamptz) RETURNS SETOF uuid
+        LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+            SELECT DISTINCT s.tenant_id FROM public.access_session s
+            LEFT JOIN public.entitlement e ON e.tenant_id = s.tenant_id AND e.id = s.entitlement_id
+            WHERE s.stopped_at IS NULL AND (s.disconnect_asked_at IS NULL OR s.disconnect_asked_at < asked_before)
+            AND (e.id IS NULL OR e.ends_at <= at OR e.used_seconds >= (e.policy->>'time_cap_seconds')::bigint
+                OR e.used_bytes >= (e.policy->>'data_cap_bytes')::bigint)
+        $$;
+        GRANT SELECT (tenant_id, entitlement_id, stopped_at, disconnect_asked_at) ON access_session TO wavu_resolver;
+        GRANT SELECT (tenant_id, id, ends_at, used_seconds, used_bytes, policy) ON entitlement TO wavu_resolver;
+        CREATE POLICY resolver ON access_session FOR SELECT TO wavu_resolver USING (true);
+        CREATE POLICY resolver ON entitlement FOR SELECT TO wavu_resolver USING (true);
+        ALTER FUNCTION app.tenants_with_sessions_to_end(timestamptz, timestamptz) OWNER TO wavu_resolver;
+        REVOKE ALL ON FUNCTION app.tenants_with_sessions_to_end(timestamptz, timestamptz) FROM PUBLIC;
+        GRANT EXECUTE ON FUNCTION app.tenants_with_sessions_to_end(timestamptz, timestamptz) TO wavu_app;
+    """)

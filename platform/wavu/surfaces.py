@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import tenants.console
+import tenants.hooks
 import tenants.portal
 import wavu.backoffice
 from config import Settings
@@ -59,6 +60,8 @@ def _register_surfaces(app: Flask, settings: Settings) -> None:
     app.register_blueprint(wavu.backoffice.bp, subdomain="backoffice")
     app.register_blueprint(tenants.console.bp, subdomain="console")
     app.register_blueprint(tenants.portal.bp, subdomain="portal")
+    app.register_blueprint(tenants.hooks.bp, subdomain="hooks")
+    security.csrf.exempt(tenants.hooks.bp)
     app.extensions["error_pages"] |= {
         "portal": tenants.portal.error_page,
         "console": tenants.console.suspended_page,

@@ -64,6 +64,7 @@ class AccessSession(TenantRow):
     __tablename__ = "access_session"
     __table_args__ = (
         UniqueConstraint("tenant_id", "session_key"),
+        CheckConstraint("service IN ('hotspot', 'pppoe')", name="service"),
         ForeignKeyConstraint(
             ["tenant_id", "router_id"], ["router.tenant_id", "router.id"], name="fk_access_session_router"
         ),
@@ -80,9 +81,12 @@ class AccessSession(TenantRow):
     entitlement_id: Mapped[UUID | None]
     class_token: Mapped[str | None]
     session_key: Mapped[str]
+    # As the router wrote them, for orders to it must repeat them byte for byte (RFC 5176 3).
+    acct_session_id: Mapped[str]
     user_name: Mapped[str]
-    mac: Mapped[str | None]
+    calling_station_id: Mapped[str | None]
     framed_address: Mapped[str | None]
+    mac: Mapped[str | None]
     service: Mapped[str]
     started_at: Mapped[datetime]
     updated_at: Mapped[datetime]

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from tenants.catalog.models import Package
 from wavu.db import db
-from wavu.errors import Kind, N_, Refused
+from wavu.errors import N_, Kind, Refused
 
 Channel = Literal["hotspot", "pppoe"]
 

@@ -1,0 +1,34 @@
+"""Selling to a customer: catalog, payment, wallet and access composed.
+
+Promises: a press of the button is one purchase; each paid purchase has exactly one entitlement; money that cannot buy
+lies in the wallet.
+"""
+
+from tenants.checkout.models import Purchase
+from tenants.checkout.progress import Progress, progress
+from tenants.checkout.purchases import (
+    AlreadyBought,
+    begin,
+    find_purchase,
+    hand_back,
+    settle_callback,
+    settle_query,
+    try_again,
+)
+from tenants.payments import NotReady, PromptOpen, TooManyPrompts
+
+__all__ = [
+    "AlreadyBought",
+    "NotReady",
+    "Progress",
+    "PromptOpen",
+    "Purchase",
+    "TooManyPrompts",
+    "begin",
+    "find_purchase",
+    "hand_back",
+    "progress",
+    "settle_callback",
+    "settle_query",
+    "try_again",
+]

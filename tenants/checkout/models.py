@@ -22,16 +22,12 @@ class Purchase(TenantRow):
         ForeignKeyConstraint(
             ["tenant_id", "subscriber_id"], ["subscriber.tenant_id", "subscriber.id"], name="fk_purchase_subscriber"
         ),
-        ForeignKeyConstraint(
-            ["tenant_id", "intent_id"], ["payment_intent.tenant_id", "payment_intent.id"], name="fk_purchase_intent"
-        ),
         ForeignKeyConstraint(["tenant_id", "router_id"], ["router.tenant_id", "router.id"], name="fk_purchase_router"),
     )
 
     nonce: Mapped[str]
     package_id: Mapped[UUID]
     subscriber_id: Mapped[UUID]
-    intent_id: Mapped[UUID | None]
     price_cents: Mapped[int]
     terms: Mapped[dict[str, Any]]
     mac: Mapped[str | None]

@@ -1,0 +1,25 @@
+"""The tenant's book, in double entry. Promises: a business event posts once, what is posted never changes, and the
+database itself refuses what does not balance or takes a wallet below nothing. Credits are positive, debits negative.
+"""
+
+from tenants.ledger.accounts import INCOME_ACCESS, SUSPENSE, mpesa, wallet
+from tenants.ledger.checks import audit
+from tenants.ledger.models import LedgerAccount, LedgerEntry, LedgerTransaction
+from tenants.ledger.posting import Leg, balance, post
+from tenants.ledger.refusals import AlreadyReversed, NotEnoughMoney
+
+__all__ = [
+    "INCOME_ACCESS",
+    "SUSPENSE",
+    "AlreadyReversed",
+    "LedgerAccount",
+    "LedgerEntry",
+    "LedgerTransaction",
+    "Leg",
+    "NotEnoughMoney",
+    "audit",
+    "balance",
+    "mpesa",
+    "post",
+    "wallet",
+]

@@ -66,6 +66,8 @@ class PaymentIntent(TenantRow):
 
     mpesa_account_id: Mapped[UUID]
     subscriber_id: Mapped[UUID]
+    # What is paid for. The purchase knows nothing of its intents: a late one may still pay it.
+    purchase_id: Mapped[UUID]
     phone: Mapped[str]
     amount_cents: Mapped[int]
     reference: Mapped[str]

@@ -96,6 +96,9 @@ def _scope(site: Site, signed_in: accounts.Session | None) -> Any:
     if site.surface == "portal":
         return site.tenant_id
     access = access_of(request.endpoint)
+    if site.surface == "hooks":
+        # A machine names the tenant in its path; the token beside it must be that tenant's.
+        return (request.view_args or {}).get("tenant_id")
     if site.surface == "console" and access is not None and access.scope == "tenant":
         complete = signed_in is not None and signed_in.is_complete
         return signed_in.row.chosen_tenant_id if complete and signed_in else None

@@ -15,7 +15,7 @@ from wavu.tenancy import NameKind, resolve
 from wavu.tenancy.directory import normalise_host
 
 # Faces at fixed sub-domains of the platform's domain. A portal is at any host that the directory knows.
-PLATFORM_HOSTS = {"front": "", "console": "console.", "backoffice": "staff."}
+PLATFORM_HOSTS = {"front": "", "console": "console.", "backoffice": "staff.", "hooks": "hooks."}
 OPS_PATHS = frozenset({"/healthz", "/readyz", "/livez"})
 
 
@@ -28,7 +28,7 @@ class MisdirectedRequest(HTTPException):
 
 @dataclass(frozen=True)
 class Site:
-    """A face at a host: surface `front`, `console`, `backoffice`, `portal` (then with its tenant) or `ops`."""
+    """A face at a host: surface `front`, `console`, `backoffice`, `hooks`, `portal` (then with its tenant) or `ops`."""
 
     surface: str
     host: str

@@ -20,6 +20,7 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "team.role_changed": (N_("Role changed"), "%(name)s"),
     "team.removed": (N_("Removed from the team"), "%(name)s"),
     "vault.rotated": (N_("Encryption keys renewed"), ""),
+    "mpesa.account_added": (N_("M-Pesa account added"), N_("Shortcode %(shortcode)s")),
     "router.added": (N_("Router added"), N_("%(name)s at %(address)s")),
 }
 

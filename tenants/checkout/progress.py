@@ -1,0 +1,67 @@
+"""What the waiting page may say, derived from what is stored."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from tenants import access, payments
+from tenants.checkout.models import Purchase
+from tenants.payments import PaymentIntent
+from wavu import clock
+from wavu.phone import mask
+from wavu.tenancy import current_tenant_id, find_tenant
+
+
+class Progress(NamedTuple):
+    """`state`: requested, prompted, checking, paid, online, failed, no_reply or review (experience.md 2.4)."""
+
+    state: str
+    code: str | None
+    retry_in_seconds: int
+    seconds_left: int
+    receipt: str | None
+    ends_at: datetime | None
+    phone_masked: str
+    pay_to: str
+
+
+def progress(purchase: Purchase) -> Progress:
+    """Where a purchase stands at this moment. `paid` and `online` are different things: a router may be down."""
+    intent = payments.latest_intent(purchase.id)
+    granted = access.entitlement_of(purchase.id)
+    if intent is None:
+        return Progress("review", None, 0, 0, None, None, "", "")
+    age = (clock.now() - (intent.submitted_at or intent.created_at)).total_seconds()
+    state, retry_in = _state(intent, purchase, age, paid=granted is not None)
+    return Progress(
+        state,
+        intent.code,
+        retry_in,
+        max(0, int(payments.PROMPT_SECONDS - age)),
+        intent.receipt,
+        granted.ends_at if granted else None,
+        mask(intent.phone),
+        _pay_to(intent),
+    )
+
+
+def _state(intent: PaymentIntent, purchase: Purchase, age: float, *, paid: bool) -> tuple[str, int]:
+    """(state, seconds until another attempt makes sense)."""
+    if paid:
+        return ("online" if purchase.online_at else "paid"), 0
+    if intent.state == "failed":
+        wait = payments.result_meaning(intent.code or "").wait_seconds
+        return "failed", max(0, int(wait - (clock.now() - intent.created_at).total_seconds()) + 1) if wait else 0
+    if intent.state in {"review", "expired", "succeeded", "paid_no_receipt"}:
+        return ("checking" if intent.state in {"succeeded", "paid_no_receipt"} else "review"), 0
+    if age >= payments.PROMPT_SECONDS:
+        return "no_reply", 0
+    waiting = max(0, int(payments.PROMPT_SECONDS - age))
+    names = {"created": "requested", "submitting": "requested", "pending": "prompted", "unknown": "checking"}
+    return names[intent.state], waiting
+
+
+def _pay_to(intent: PaymentIntent) -> str:
+    account = payments.find_account(intent.mpesa_account_id)
+    return f"{find_tenant(current_tenant_id()).name} · {account.party_b}"

@@ -1,0 +1,166 @@
+"""The one door to Safaricom's Daraja: OAuth, STK push, STK query. Speaks HTTP and knows no database.
+
+Every outcome is a value: what a peer says, or does not say, is never an exception. Build sheet sections 2–4.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import requests
+
+from tenants.payments import classify
+from tenants.payments.classify import Meaning, Verdict
+
+_EAT = ZoneInfo("Africa/Nairobi")
+_TIMEOUT = (5, 30)
+_MAX_ANSWER_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True)
+class App:
+    """A tenant's Daraja app and shortcode, opened for one call. Its secrets are not in its repr."""
+
+    base_url: str
+    business_short_code: str
+    party_b: str
+    kind: str
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
+    passkey: str = field(repr=False)
+
+    def password(self, timestamp: str) -> str:
+        """Base64 of shortcode, passkey and timestamp (portal: MpesaExpressSimulate)."""
+        return base64.b64encode(f"{self.business_short_code}{self.passkey}{timestamp}".encode()).decode()
+
+
+class Token(NamedTuple):
+    value: str
+    lasts_seconds: int
+
+
+class Accepted(NamedTuple):
+    """The request was taken. Nobody has paid."""
+
+    merchant_request_id: str
+    checkout_request_id: str
+
+
+class NotAccepted(NamedTuple):
+    """What came instead, and what it means. `sent` is False where the request surely never reached Daraja's core."""
+
+    meaning: Meaning
+    code: str
+    sent: bool = True
+
+
+class QueryResult(NamedTuple):
+    meaning: Meaning
+    code: str
+
+
+def timestamp(now: datetime) -> str:
+    """East Africa Time, 14 digits (build sheet 2.5)."""
+    return now.astimezone(_EAT).strftime("%Y%m%d%H%M%S")
+
+
+def fetch_token(app: App) -> Token | NotAccepted:
+    """GET /oauth/v1/generate. An empty 400 means a wrong key or secret (build sheet 2.3, 3)."""
+    reply = _call("GET", f"{app.base_url}/oauth/v1/generate", auth=(app.key, app.secret),
+                  params={"grant_type": "client_credentials"})  # fmt: skip
+    if reply is None:
+        return NotAccepted(Meaning(Verdict.UNKNOWN), "unreachable", sent=False)
+    body = reply.body
+    if reply.status == 200 and isinstance(body.get("access_token"), str):
+        try:
+            return Token(body["access_token"], int(body.get("expires_in", 3599)))
+        except (TypeError, ValueError):
+            return Token(body["access_token"], 3599)
+    code = str(body.get("errorCode", ""))
+    if reply.status in {400, 401} and (reply.empty or code == "400.008.01"):
+        return NotAccepted(Meaning(Verdict.CONFIG, fix="consumer_key"), code or "400", sent=False)
+    return NotAccepted(Meaning(Verdict.UNKNOWN), code or str(reply.status), sent=False)
+
+
+def stk_push(
+    app: App, token: str, *, now: datetime, phone: str, amount_cents: int, callback_url: str, reference: str,
+    description: str,
+) -> Accepted | NotAccepted:  # fmt: skip
+    """POST /mpesa/stkpush/v1/processrequest. Sent once, whatever happens: a second one is a second prompt."""
+    stamp, msisdn = timestamp(now), phone.lstrip("+")
+    till = app.kind == "till"
+    reply = _call("POST", f"{app.base_url}/mpesa/stkpush/v1/processrequest", token=token, json={
+        "BusinessShortCode": app.business_short_code,
+        "Password": app.password(stamp),
+        "Timestamp": stamp,
+        "TransactionType": "CustomerBuyGoodsOnline" if till else "CustomerPayBillOnline",
+        "Amount": str(amount_cents // 100),
+        "PartyA": msisdn,
+        "PartyB": app.party_b,
+        "PhoneNumber": msisdn,
+        "CallBackURL": callback_url,
+        "AccountReference": reference,
+        "TransactionDesc": description,
+    })  # fmt: skip
+    if reply is None:
+        return NotAccepted(Meaning(Verdict.UNKNOWN), "no answer")
+    body = reply.body
+    if reply.status == 200 and str(body.get("ResponseCode")) == "0" and body.get("CheckoutRequestID"):
+        return Accepted(str(body.get("MerchantRequestID", "")), str(body["CheckoutRequestID"]))
+    return _not_accepted(reply)
+
+
+def stk_query(app: App, token: str, checkout_request_id: str, *, now: datetime) -> QueryResult | NotAccepted:
+    """POST /mpesa/stkpushquery/v1/query. Its success proves the payment and brings no receipt (build sheet 4.2)."""
+    stamp = timestamp(now)
+    reply = _call("POST", f"{app.base_url}/mpesa/stkpushquery/v1/query", token=token, json={
+        "BusinessShortCode": app.business_short_code,
+        "Password": app.password(stamp),
+        "Timestamp": stamp,
+        "CheckoutRequestID": checkout_request_id,
+    })  # fmt: skip
+    if reply is None:
+        return NotAccepted(Meaning(Verdict.UNKNOWN), "no answer")
+    code = reply.body.get("ResultCode")
+    if reply.status == 200 and code is not None:
+        return QueryResult(classify.result(str(code)), str(code))
+    return _not_accepted(reply)
+
+
+class _Reply(NamedTuple):
+    status: int
+    body: dict[str, Any]
+    empty: bool
+
+
+def _not_accepted(reply: _Reply) -> NotAccepted:
+    code = str(reply.body.get("errorCode") or reply.body.get("ResponseCode") or reply.status)
+    message = str(reply.body.get("errorMessage") or reply.body.get("ResponseDescription") or "")
+    return NotAccepted(classify.answer(reply.status, code if "." in code else "", message), code)
+
+
+def _call(method: str, url: str, *, token: str | None = None, **options: Any) -> _Reply | None:
+    """One request, no redirects, a bounded answer. None where there was no answer at all."""
+    headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    try:
+        with requests.request(method, url, headers=headers, timeout=_TIMEOUT, allow_redirects=False, stream=True,
+                              **options) as answer:  # fmt: skip
+            raw = answer.raw.read(_MAX_ANSWER_BYTES, decode_content=True)
+    except (requests.RequestException, OSError):
+        return None
+    return _Reply(answer.status_code, _parse(raw), not raw.strip())
+
+
+def _parse(raw: bytes) -> dict[str, Any]:
+    """A JSON object, or {} for HTML, nothing, or anything else that a gateway may say."""
+    try:
+        body = json.loads(raw, parse_float=Decimal)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}

@@ -1,0 +1,144 @@
+"""A tenant's M-Pesa accounts and their access tokens: one token per app, shared by all processes."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+from uuid import UUID
+
+from flask import current_app
+from sqlalchemy import or_, select, update
+
+from config import Settings
+from tenants.payments import daraja
+from tenants.payments.classify import Meaning, Verdict
+from tenants.payments.models import MpesaAccount
+from tenants.payments.refusals import NotReady
+from wavu import audit, clock, ids
+from wavu.db import db, transaction
+
+# A token is dropped two minutes before its end (build sheet 3).
+_SPARE = timedelta(seconds=120)
+_FETCH_SECONDS = 12
+_LOOKS = 60
+
+# What the tenant reads when an answer of Daraja names a thing that only they can mend.
+FIXES = {
+    "consumer_key": "The consumer key or secret is wrong: copy both again from your Daraja app.",
+    "shortcode": "The shortcode is not known to this Daraja app: check the number and that the app has gone live.",
+    "passkey": "The passkey does not fit the shortcode: paste the one that Safaricom mailed after go-live.",
+    "product": "Your Daraja app lacks the M-Pesa Express product: add it in the Daraja portal.",
+    "store_and_till": "The store number and the till number do not belong together: check both, and PayBill or Till.",
+    "balance_limit": "Your M-Pesa account is full: move money to your bank.",
+    "account_status": "Safaricom has restricted your M-Pesa account: call them.",
+}
+
+
+def add_account(
+    *, environment: str, kind: str, business_short_code: str, party_b: str, consumer_key: str, consumer_secret: str,
+    passkey: str,
+) -> MpesaAccount:  # fmt: skip
+    """Gives the current tenant a PayBill (both numbers alike) or a Till (store number, till number)."""
+    account = MpesaAccount(
+        id=ids.new_id(), environment=environment, kind=kind, business_short_code=business_short_code, party_b=party_b
+    )
+    account.consumer_key, account.consumer_secret, account.passkey = consumer_key, consumer_secret, passkey
+    db.session.add(account)
+    db.session.flush()
+    audit.record("mpesa.account_added", subject=account.id, environment=environment, shortcode=business_short_code)
+    return account
+
+
+def active_account() -> MpesaAccount:
+    """The account that takes the current tenant's payments. Raises NotReady."""
+    query = select(MpesaAccount).where(MpesaAccount.active).order_by(MpesaAccount.created_at).limit(1)
+    account = db.session.scalar(query)
+    if account is None:
+        raise NotReady
+    return account
+
+
+def find_account(account_id: UUID) -> MpesaAccount:
+    return db.session.scalars(select(MpesaAccount).where(MpesaAccount.id == account_id)).one()
+
+
+def open_app(account: MpesaAccount) -> daraja.App:
+    """The account with its secrets opened, for one call."""
+    settings: Settings = current_app.extensions["settings"]
+    base = {
+        "rehearsal": settings.daraja_rehearsal_url,
+        "sandbox": settings.daraja_sandbox_url,
+        "production": settings.daraja_production_url,
+    }[account.environment]
+    if base is None or account.consumer_key is None or account.consumer_secret is None or account.passkey is None:
+        raise NotReady
+    return daraja.App(
+        base_url=base,
+        business_short_code=account.business_short_code,
+        party_b=account.party_b,
+        kind=account.kind,
+        key=account.consumer_key,
+        secret=account.consumer_secret,
+        passkey=account.passkey,
+    )
+
+
+def note_fault(account_id: UUID, fix: str | None) -> None:
+    """Says on the account what the tenant must mend; None when a request has worked."""
+    words = FIXES.get(fix) if fix else None
+    if fix is not None and words is None:
+        return
+    db.session.execute(
+        update(MpesaAccount)
+        .where(MpesaAccount.id == account_id, MpesaAccount.fault.is_distinct_from(words))
+        .values(fault=words)
+    )
+
+
+def token_for(account_id: UUID, app: daraja.App, *, not_this: str | None = None) -> str | daraja.NotAccepted:
+    """A valid token: the shared one, or a new one that this process fetches for all. Call outside a transaction.
+
+    `not_this` is one that was just refused: it is dropped, unless another process has replaced it already.
+    """
+    for _ in range(_LOOKS):
+        with transaction():
+            known = _usable(account_id, not_this)
+            mine = known is None and _claim_fetch(account_id)
+        if known is not None:
+            return known
+        if mine:
+            return _fetch(account_id, app)
+        time.sleep(_FETCH_SECONDS / _LOOKS)
+    return daraja.NotAccepted(Meaning(Verdict.UNKNOWN), "unreachable", sent=False)
+
+
+def _usable(account_id: UUID, not_this: str | None) -> str | None:
+    account = find_account(account_id)
+    fresh = account.token_expires_at is not None and account.token_expires_at > clock.now()
+    token = account.token if fresh else None
+    return token if token != not_this else None
+
+
+def _claim_fetch(account_id: UUID) -> bool:
+    now = clock.now()
+    free = or_(MpesaAccount.token_fetched_by.is_(None), MpesaAccount.token_fetched_by < now)
+    claimed = db.session.execute(
+        update(MpesaAccount)
+        .where(MpesaAccount.id == account_id, free)
+        .values(token_fetched_by=now + timedelta(seconds=_FETCH_SECONDS))
+        .returning(MpesaAccount.id)
+    )
+    return claimed.first() is not None
+
+
+def _fetch(account_id: UUID, app: daraja.App) -> str | daraja.NotAccepted:
+    got = daraja.fetch_token(app)
+    with transaction():
+        account = find_account(account_id)
+        account.token_fetched_by = None
+        if isinstance(got, daraja.NotAccepted):
+            note_fault(account_id, got.meaning.fix)
+            return got
+        account.token = got.value
+        account.token_expires_at = clock.now() + timedelta(seconds=got.lasts_seconds) - _SPARE
+    return got.value

@@ -1,0 +1,160 @@
+"""The only place that credits M-Pesa money. One receipt is credited once, whoever reports it, in whatever order."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tenants import ledger
+from tenants.ledger import Leg
+from tenants.payments import callbacks, classify, stk
+from tenants.payments.callbacks import StkResult
+from tenants.payments.classify import Verdict
+from tenants.payments.models import InboundEvent, MpesaAccount, PaymentIntent, ProviderReceipt
+from tenants.payments.mpesa_accounts import find_account, note_fault
+from wavu import clock, ids
+from wavu.db import db
+from wavu.outbox import Queue, put
+
+# Above this a callback alone is not enough, wherever it comes from: Daraja is asked first (money-and-reliability 3.4).
+TRUSTED_CENTS = 500_000
+
+
+class Settled(NamedTuple):
+    """Money is in the wallet. `pays` tells whether it is what the intent asked for; then the purchase can be made."""
+
+    intent: PaymentIntent
+    pays: bool
+
+
+class PaidNoReceipt(NamedTuple):
+    """A payment is proven and its receipt is still to come."""
+
+    intent: PaymentIntent
+
+
+def settle_callback(event_id: UUID) -> Settled | None:
+    """Works off one stored callback. None where it changes nothing for the customer. Running twice is harmless."""
+    event = callbacks.open_event(event_id)
+    if event is None:
+        return None
+    event.processed_at = clock.now()
+    intent = _lock(event.intent_id)
+    said = callbacks.parse(event.body)
+    if said is None:
+        event.outcome = "malformed"
+        return None
+    if _is_of_another(intent, said):
+        event.outcome = "refused: another checkout"
+        return None
+    meaning = classify.result(said.code)
+    if meaning.verdict is Verdict.SUCCESS:
+        return _success(event, intent, said)
+    event.outcome = _failure(intent, said.code, meaning)
+    return None
+
+
+def _is_of_another(intent: PaymentIntent, said: StkResult) -> bool:
+    """A CheckoutRequestID that is not ours refuses the event; ours may not be known yet, and is learnt then."""
+    if said.checkout_request_id is None:
+        return True
+    if intent.checkout_request_id is None:
+        taken = select(PaymentIntent.id).where(PaymentIntent.checkout_request_id == said.checkout_request_id)
+        if db.session.scalar(taken) is not None:
+            return True
+        intent.checkout_request_id, intent.merchant_request_id = said.checkout_request_id, said.merchant_request_id
+    return intent.checkout_request_id != said.checkout_request_id
+
+
+def _failure(intent: PaymentIntent, code: str, meaning: classify.Meaning) -> str:
+    if intent.state not in stk.OPEN:
+        return f"late: {intent.state} stays"
+    if meaning.verdict is Verdict.PENDING:
+        return "pending"
+    intent.code = code
+    intent.state = "review" if meaning.verdict is Verdict.REVIEW else "failed"
+    note_fault(intent.mpesa_account_id, meaning.fix)
+    return intent.state
+
+
+def _success(event: InboundEvent, intent: PaymentIntent, said: StkResult) -> Settled | None:
+    account = find_account(intent.mpesa_account_id)
+    if (
+        said.receipt is None
+        or said.amount_cents is None
+        or said.amount_cents != intent.amount_cents
+        or said.amount_cents >= TRUSTED_CENTS
+        or not callbacks.comes_from_daraja(account.environment, event.peer)
+    ):
+        event.outcome = "held"
+    if event.outcome == "held":
+        _ask_daraja(intent, event)
+        return None
+    settled = _credit(account, intent, said, "stk callback")
+    event.outcome = "settled" if settled else "duplicate"
+    return settled
+
+
+def _ask_daraja(intent: PaymentIntent, event: InboundEvent) -> None:
+    """A claim that we do not take on its word: the chaser asks now, and settles from it if Daraja says so too."""
+    if intent.state in {"failed", "expired", "review"}:
+        intent.state = "pending"
+    if intent.state != "succeeded":
+        put(Queue.DARAJA, "query_stk", f"{intent.id}:{event.id}", {"intent_id": str(intent.id), "number": 0})
+
+
+def settle_query(intent_id: UUID) -> Settled | PaidNoReceipt | None:
+    """Daraja itself said that this push was paid: settles from a callback that was held, or waits for the receipt."""
+    intent = _lock(intent_id)
+    if intent.state == "succeeded":
+        return None
+    held = callbacks.held_success(intent.id)
+    if held is not None and held.receipt is not None and held.amount_cents is not None:
+        return _credit(find_account(intent.mpesa_account_id), intent, held, "stk callback and query")
+    intent.state = "paid_no_receipt"
+    return PaidNoReceipt(intent)
+
+
+def _credit(account: MpesaAccount, intent: PaymentIntent, said: StkResult, source: str) -> Settled | None:
+    """Receipt, ledger and state in one go. None where the receipt was credited before."""
+    assert said.receipt is not None
+    assert said.amount_cents is not None
+    group = account.shortcode_group
+    posted = ledger.post(
+        f"receipt:{account.environment}:{group}:{said.receipt}",
+        "mpesa_in",
+        [
+            Leg(ledger.mpesa(group), -said.amount_cents),
+            Leg(ledger.wallet(intent.subscriber_id), said.amount_cents),
+        ],
+        facts={"receipt": said.receipt, "intent": str(intent.id), "source": source},
+    )
+    if posted is None:
+        return None
+    db.session.add(
+        ProviderReceipt(
+            id=ids.new_id(),
+            environment=account.environment,
+            shortcode_group=group,
+            receipt=said.receipt,
+            amount_cents=said.amount_cents,
+            source=source,
+            intent_id=intent.id,
+            subscriber_id=intent.subscriber_id,
+            transaction_id=posted.id,
+        )
+    )
+    pays = intent.state != "succeeded" and said.amount_cents == intent.amount_cents
+    if pays:
+        intent.state, intent.receipt, intent.code, intent.settled_at = "succeeded", said.receipt, None, clock.now()
+    elif intent.state != "succeeded":
+        intent.state, intent.code = "review", "amount"
+    db.session.flush()
+    return Settled(intent, pays)
+
+
+def _lock(intent_id: UUID) -> PaymentIntent:
+    query = select(PaymentIntent).where(PaymentIntent.id == intent_id).with_for_update()
+    return db.session.scalars(query.execution_options(populate_existing=True)).one()

@@ -1,0 +1,261 @@
+"""STK push: ask a phone for money, chase the answer, and never mistake silence for a no.
+
+created → submitting → pending → (settle.py) succeeded; side exits failed, unknown, paid_no_receipt, review, expired.
+Success absorbs every other state, at any time (money-and-reliability 3.2).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Generator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from flask import current_app
+from sqlalchemy import func, select
+
+from config import Settings
+from tenants.payments import classify, daraja
+from tenants.payments.classify import Meaning, Verdict
+from tenants.payments.events import StkAsked
+from tenants.payments.models import PaymentIntent
+from tenants.payments.mpesa_accounts import active_account, find_account, note_fault, open_app, token_for
+from tenants.payments.refusals import PromptOpen, TooManyPrompts
+from wavu import clock, ids, outbox
+from wavu.db import db
+from wavu.events import announce
+from wavu.outbox import Queue
+from wavu.phone import Phone
+from wavu.tenancy import current_tenant_id
+
+OPEN = ("created", "submitting", "pending", "unknown")
+PROMPT_SECONDS = 75
+_SAME_AMOUNT_SECONDS = 120
+_PUSHES_PER_10_MINUTES = 3
+_SEND_FOR = timedelta(seconds=60)
+# When to ask Daraja about a push that nobody has answered, in seconds after it was sent (money-and-reliability 3.5).
+QUERY_AFTER = (20, 40, 75, 120, 300, 900, 3600, 21_600, 86_400)
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+Call = Generator[Callable[[], Any], Any, None]
+
+
+def request_stk(
+    *, purchase_id: UUID, subscriber_id: UUID, phone: Phone, amount_cents: int, description: str
+) -> PaymentIntent:
+    """Asks for a payment: the intent and the job that sends it, in the running transaction.
+
+    Raises NotReady, PromptOpen or TooManyPrompts. Nothing is sent unless the transaction commits.
+    """
+    account = active_account()
+    _check_pace(phone, amount_cents)
+    token = secrets.token_hex(32)
+    intent = PaymentIntent(
+        id=ids.new_id(),
+        mpesa_account_id=account.id,
+        subscriber_id=subscriber_id,
+        purchase_id=purchase_id,
+        phone=phone.e164,
+        amount_cents=amount_cents,
+        # Letters and digits only, at most 12: other characters have broken requests (build sheet 2.7, 4).
+        reference="W" + "".join(secrets.choice(_LETTERS) for _ in range(9)),
+        description=_plain(description)[:13] or "Internet",
+        token_fingerprint=ids.fingerprint(token),
+    )
+    intent.token = token
+    db.session.add(intent)
+    db.session.flush()
+    announce(StkAsked(intent_id=intent.id))
+    return intent
+
+
+def _plain(text: str) -> str:
+    return "".join(letter for letter in text if letter.isascii() and (letter.isalnum() or letter == " ")).strip()
+
+
+def _check_pace(phone: Phone, amount_cents: int) -> None:
+    """One live prompt per phone, two minutes between two for the same amount, three in ten minutes (experience 2.4)."""
+    now = clock.now()
+    # One at a time per phone: two taps on two devices must not both find the way free.
+    key = func.hashtextextended(f"{current_tenant_id()}{phone.e164}", 17)
+    db.session.execute(select(func.pg_advisory_xact_lock(key)))
+    recent = db.session.scalars(
+        select(PaymentIntent)
+        .where(PaymentIntent.phone == phone.e164, PaymentIntent.created_at > now - timedelta(minutes=10))
+        .order_by(PaymentIntent.created_at.desc())
+    ).all()
+    for intent in recent:
+        age = (now - intent.created_at).total_seconds()
+        wait = _wait_after(intent, amount_cents)
+        if age < wait:
+            raise PromptOpen(seconds=int(wait - age) + 1)
+    if len(recent) >= _PUSHES_PER_10_MINUTES:
+        raise TooManyPrompts(minutes=10)
+
+
+def _wait_after(intent: PaymentIntent, amount_cents: int) -> int:
+    """How long after an attempt the next makes sense. A final no frees the phone at once, unless its code says wait."""
+    if intent.state == "failed" and intent.code is not None:
+        return classify.result(intent.code).wait_seconds
+    if intent.state == "succeeded":
+        return _SAME_AMOUNT_SECONDS if intent.amount_cents == amount_cents else 0
+    return PROMPT_SECONDS if intent.state in OPEN else 0
+
+
+def callback_url(intent: PaymentIntent) -> str:
+    """Where Daraja answers this very attempt. Hex only, and none of the words that its gateway refuses."""
+    settings: Settings = current_app.extensions["settings"]
+    return f"{settings.origin(f'hooks.{settings.platform_domain}')}/h/s/{intent.tenant_id}/{intent.token}"
+
+
+def send_stk(event: dict[str, Any]) -> Call:
+    """Job: sends the push, once. Run again after a crash it finds the intent submitting and calls it unknown: whether
+    the prompt went out cannot be known, and a second one must only follow a second tap."""
+    intent = _locked(UUID(event["intent_id"]))
+    if intent.state == "submitting":
+        intent.state = "unknown"
+        _schedule_query(intent, 0)
+    if intent.state != "created":
+        return
+    account = find_account(intent.mpesa_account_id)
+    app = open_app(account)
+    intent.state, intent.submitted_at = "submitting", clock.now()
+    asked = {
+        "phone": intent.phone,
+        "amount_cents": intent.amount_cents,
+        "callback_url": callback_url(intent),
+        "reference": intent.reference,
+        "description": intent.description,
+    }
+    account_id, intent_id = account.id, intent.id
+    answer = yield lambda: _push(account_id, app, asked)
+    _record_push(_locked(intent_id), answer)
+
+
+def _push(account_id: UUID, app: daraja.App, asked: dict[str, Any]) -> daraja.Accepted | daraja.NotAccepted:
+    """With a fresh token once more where the first was refused: the gateway refuses before anything is executed."""
+    token = token_for(account_id, app)
+    for _ in range(2):
+        if isinstance(token, daraja.NotAccepted):
+            return token
+        answer = daraja.stk_push(app, token, now=clock.now(), **asked)
+        if isinstance(answer, daraja.Accepted) or answer.meaning.verdict is not Verdict.TOKEN:
+            return answer
+        token = token_for(account_id, app, not_this=token)
+    return daraja.NotAccepted(Meaning(Verdict.CONFIG, fix="product"), "token", sent=False)
+
+
+def _record_push(intent: PaymentIntent, answer: daraja.Accepted | daraja.NotAccepted) -> None:
+    if isinstance(answer, daraja.Accepted):
+        intent.merchant_request_id = answer.merchant_request_id
+        # The callback may have come first, and told us the id.
+        intent.checkout_request_id = intent.checkout_request_id or answer.checkout_request_id
+        if intent.state == "submitting":
+            intent.state = "pending"
+        note_fault(intent.mpesa_account_id, None)
+        _schedule_query(intent, 0)
+        return
+    if intent.state != "submitting":
+        return
+    verdict = answer.meaning.verdict
+    if not answer.sent and verdict is Verdict.UNKNOWN:
+        _send_later(intent)
+    elif verdict in {Verdict.CONFIG, Verdict.FINAL, Verdict.WAIT}:
+        intent.state = "failed"
+        intent.code = "config" if answer.meaning.fix else {60: "1001"}.get(answer.meaning.wait_seconds, answer.code)
+        note_fault(intent.mpesa_account_id, answer.meaning.fix)
+    else:
+        intent.state, intent.code = "unknown", answer.code[:40]
+        _schedule_query(intent, 0)
+
+
+def _send_later(intent: PaymentIntent) -> None:
+    """Nothing was sent, since there is no token: tried again for a minute, while the customer waits."""
+    if clock.now() - intent.created_at < _SEND_FOR:
+        intent.state = "created"
+        later = clock.now() + timedelta(seconds=3)
+        outbox.put(
+            Queue.DARAJA, "send_stk", f"{intent.id}:{later.isoformat()}", {"intent_id": str(intent.id)}, run_at=later
+        )
+    else:
+        intent.state, intent.code = "failed", "unreachable"
+
+
+def _schedule_query(intent: PaymentIntent, number: int) -> None:
+    if number < len(QUERY_AFTER):
+        began = intent.submitted_at or intent.created_at
+        outbox.put(
+            Queue.DARAJA,
+            "query_stk",
+            f"{intent.id}:{number}",
+            {"intent_id": str(intent.id), "number": number},
+            run_at=began + timedelta(seconds=QUERY_AFTER[number]),
+        )
+
+
+def query_stk(event: dict[str, Any]) -> Generator[Callable[[], Any], Any, daraja.QueryResult | None]:
+    """The chaser: asks about a push that nobody has answered. Harmless however often it runs.
+
+    Returns the answer where it proves a payment, for whoever settles; None otherwise.
+    """
+    intent = _locked(UUID(event["intent_id"]))
+    if intent.state not in {*OPEN, "paid_no_receipt"}:
+        return None
+    number = int(event["number"])
+    if number + 1 >= len(QUERY_AFTER) and intent.state != "paid_no_receipt":
+        intent.state = "expired"
+    _schedule_query(intent, number + 1)
+    if intent.checkout_request_id is None or intent.state == "expired":
+        return None
+    account = find_account(intent.mpesa_account_id)
+    app, account_id, checkout, intent_id = open_app(account), account.id, intent.checkout_request_id, intent.id
+    answer = yield lambda: _ask(account_id, app, checkout)
+    intent = _locked(intent_id)
+    intent.queries += 1
+    return _weigh(intent, answer)
+
+
+def _ask(account_id: UUID, app: daraja.App, checkout: str) -> daraja.QueryResult | daraja.NotAccepted:
+    token = token_for(account_id, app)
+    for _ in range(2):
+        if isinstance(token, daraja.NotAccepted):
+            return token
+        answer = daraja.stk_query(app, token, checkout, now=clock.now())
+        if isinstance(answer, daraja.QueryResult) or answer.meaning.verdict is not Verdict.TOKEN:
+            return answer
+        token = token_for(account_id, app, not_this=token)
+    return daraja.NotAccepted(Meaning(Verdict.UNKNOWN), "token", sent=False)
+
+
+def _weigh(intent: PaymentIntent, answer: daraja.QueryResult | daraja.NotAccepted) -> daraja.QueryResult | None:
+    """A no ends the attempt only when it is late enough to be believed, and never undoes a yes."""
+    if not isinstance(answer, daraja.QueryResult):
+        return None
+    if answer.meaning.verdict is Verdict.SUCCESS:
+        return answer
+    if intent.state not in OPEN:
+        return None
+    age = (clock.now() - (intent.submitted_at or intent.created_at)).total_seconds()
+    if answer.meaning.verdict in {Verdict.FINAL, Verdict.WAIT, Verdict.CONFIG}:
+        if classify.is_late_enough(answer.code, age):
+            intent.state, intent.code = "failed", answer.code
+            note_fault(intent.mpesa_account_id, answer.meaning.fix)
+    elif answer.meaning.verdict is Verdict.REVIEW:
+        intent.state, intent.code = "review", answer.code[:40]
+    return None
+
+
+def _locked(intent_id: UUID) -> PaymentIntent:
+    return db.session.scalars(
+        select(PaymentIntent)
+        .where(PaymentIntent.id == intent_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
+
+
+def latest_intent(purchase_id: UUID) -> PaymentIntent | None:
+    """The newest attempt to pay for something."""
+    query = select(PaymentIntent).where(PaymentIntent.purchase_id == purchase_id)
+    return db.session.scalar(query.order_by(PaymentIntent.id.desc()).limit(1))
