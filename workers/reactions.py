@@ -16,7 +16,7 @@ from wavu.accounts import CredentialChanged, PasswordResetAsked, PersonInvited
 from wavu.events import Reaction, react
 from wavu.outbox import Queue
 from wavu.tenancy import TenantResumed, TenantSuspendedByStaff
-from workers import housekeeping, outreach, settlement
+from workers import housekeeping, outreach, provisioning, settlement
 
 Job = Callable[[dict[str, Any]], Any]
 
@@ -24,6 +24,9 @@ JOBS: dict[str, Job] = {
     "send_stk": payments.send_stk,
     "query_stk": settlement.query_stk,
     "settle_callback": settlement.settle_callback,
+    "end_expired_sessions": provisioning.end_expired_sessions,
+    "end_sessions": provisioning.end_sessions,
+    "disconnect_session": provisioning.disconnect_session,
     "send_invitation": outreach.send_invitation,
     "send_password_reset": outreach.send_password_reset,
     "tell_credential_changed": outreach.tell_credential_changed,

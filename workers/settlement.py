@@ -1,4 +1,4 @@
-"""Jobs about money. Those of the settlement queue are database work alone; those that ask Daraja run on its own queue."""
+"""Jobs about money. The settlement queue does database work alone; what asks Daraja runs on a queue of its own."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ _SUBSCRIBER = ["tenant_id", "subscriber_id"], ["subscriber.tenant_id", "subscrib
 
 
 class Entitlement(TenantRow):
-    """The right of a subscriber to be online, from–until (half-open), under a policy. What RADIUS reads.
+    """The right of a subscriber to be online from one instant until another, under a policy. What RADIUS reads.
 
     `policy` has speed_down_bps, speed_up_bps, devices, time_cap_seconds and data_cap_bytes (None: no cap).
     """

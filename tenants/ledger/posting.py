@@ -81,7 +81,7 @@ def _known_accounts(codes: set[str], currency: str) -> dict[str, UUID]:
     query = select(LedgerAccount.code, LedgerAccount.id).where(
         LedgerAccount.code.in_(codes), LedgerAccount.currency == currency
     )
-    return {code: account_id for code, account_id in db.session.execute(query)}
+    return {row.code: row.id for row in db.session.execute(query)}
 
 
 def _begin(kind: str, key: str, facts: dict[str, Any], reverses: UUID | None) -> LedgerTransaction | None:

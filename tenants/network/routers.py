@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from uuid import UUID
+
 from sqlalchemy import select
 
 from tenants.network.models import Router
@@ -29,3 +31,13 @@ def routers() -> list[Router]:
 def find_nas(address: str) -> Router | None:
     """The current tenant's router that sends from an address."""
     return db.session.scalar(select(Router).where(Router.address == address))
+
+
+def find_router(router_id: UUID) -> Router | None:
+    """The current tenant's router of an id."""
+    return db.session.scalar(select(Router).where(Router.id == router_id))
+
+
+def find_by_login_url(url: str) -> Router | None:
+    """The current tenant's router whose hotspot takes log-ins at exactly this address, letter for letter."""
+    return db.session.scalar(select(Router).where(Router.login_url == url).order_by(Router.id).limit(1))

@@ -1,6 +1,6 @@
 """The one door to Safaricom's Daraja: OAuth, STK push, STK query. Speaks HTTP and knows no database.
 
-Every outcome is a value: what a peer says, or does not say, is never an exception. Build sheet sections 2–4.
+Every outcome is a value: what a peer says, or does not say, is never an exception. Build sheet sections 2 to 4.
 """
 
 from __future__ import annotations

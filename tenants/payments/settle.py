@@ -89,7 +89,6 @@ def _success(event: InboundEvent, intent: PaymentIntent, said: StkResult) -> Set
         or not callbacks.comes_from_daraja(account.environment, event.peer)
     ):
         event.outcome = "held"
-    if event.outcome == "held":
         _ask_daraja(intent, event)
         return None
     settled = _credit(account, intent, said, "stk callback")

@@ -1,5 +1,10 @@
-"""Surface: an ISP's customers, on the ISP's own hosts, in its own theme and colours."""
+"""Surface: an ISP's customers, on the ISP's own hosts, in its own theme and colours.
 
-from tenants.portal.pages import bp, error_page
+Promises: every page works without JavaScript, cookies or a third host; a phone is sent to no log-in address but those
+of this ISP's routers; no page shows a phone number.
+"""
+
+from tenants.portal import shop, waiting  # noqa: F401 - their views
+from tenants.portal.frame import bp, error_page
 
 __all__ = ["bp", "error_page"]

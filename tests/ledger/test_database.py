@@ -31,7 +31,9 @@ def _as(book: Book, role: str, tenant: Isp) -> Iterator[Cursor]:
 
 
 def _account(cursor: Cursor, tenant: Isp, code: str) -> UUID:
-    row = cursor.execute("SELECT id FROM ledger_account WHERE tenant_id = %s AND code = %s", (tenant.id, code)).fetchone()
+    row = cursor.execute(
+        "SELECT id FROM ledger_account WHERE tenant_id = %s AND code = %s", (tenant.id, code)
+    ).fetchone()
     assert row is not None
     assert isinstance(row[0], UUID)
     return row[0]

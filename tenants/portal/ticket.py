@@ -1,0 +1,73 @@
+"""The one hidden field of the pay form: what the page knew when it was shown, signed.
+
+It takes the place of a cookie with a CSRF token. The small browser that opens by itself on an iPhone keeps no cookies,
+so that check would lock those customers out; and there is no signed-in state here that a foreign site could abuse: the
+form does nothing but ask the phone whose number is typed in, which anyone can do. What must hold is that the form is
+ours, young and this host's, and that sending it twice is one purchase: the signature with its time and the nonce
+inside see to that. Browsers that say where a form comes from (Sec-Fetch-Site) are believed on top.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import NamedTuple
+
+from flask import current_app, g, request
+from itsdangerous import BadData, SignatureExpired, TimestampSigner, URLSafeTimedSerializer
+
+from config import Settings
+from wavu import clock
+
+MAX_AGE = 3600
+
+
+class _Signer(TimestampSigner):
+    def get_timestamp(self) -> int:
+        return int(clock.now().timestamp())
+
+
+class Ticket(NamedTuple):
+    """`nonce` is the purchase's name; `shelf` stands for the packages and prices that the page showed."""
+
+    nonce: str
+    shelf: str
+    mac: str | None
+    login_url: str | None
+    original_url: str | None
+
+
+class Opened(NamedTuple):
+    """`ticket` is None for a forgery, or one of another host's; a stale one still tells which router was meant."""
+
+    ticket: Ticket | None
+    fresh: bool
+
+
+def new_nonce() -> str:
+    """128 random bits. Whoever knows it may see the purchase, and nobody else."""
+    return secrets.token_hex(16)
+
+
+def seal(ticket: Ticket) -> str:
+    return str(_serializer().dumps(list(ticket)))
+
+
+def unseal(text: str) -> Opened:
+    try:
+        return Opened(Ticket(*_serializer().loads(text, max_age=MAX_AGE)), True)
+    except SignatureExpired as stale:
+        payload = _serializer().load_payload(stale.payload) if stale.payload else None
+        return Opened(Ticket(*payload) if payload else None, False)
+    except BadData:
+        return Opened(None, False)
+
+
+def is_from_elsewhere() -> bool:
+    """Whether the browser says that another site sent this form; ISPs of one domain are other sites to each other."""
+    return request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}
+
+
+def _serializer() -> URLSafeTimedSerializer:
+    settings: Settings = current_app.extensions["settings"]
+    salt = f"portal-form|{g.site.host}|{g.site.tenant_id}"
+    return URLSafeTimedSerializer(settings.secret_key.get_secret_value(), salt=salt, signer=_Signer)

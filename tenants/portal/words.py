@@ -1,0 +1,155 @@
+"""What happened, in words for a customer: M-Pesa's result codes (build sheet 4.3) and a router's error keys (3.1).
+
+Each says what happened, whether money moved, and what to do. Where we do not know, the words say that we do not.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from wavu.errors import N_
+
+
+class Words(NamedTuple):
+    """`again`: whether trying again with the same package makes sense."""
+
+    title: str
+    text: str
+    again: bool = True
+
+
+_BUSY = Words(N_("M-Pesa is busy"), N_("M-Pesa is busy. Nothing was charged. Try again in 2 minutes."))
+_NO_ANSWER = Words(
+    N_("No answer from the phone"),
+    N_(
+        "No answer from the phone. Unlock it and try again. Still nothing: dial *234# to update the SIM menu. "
+        "Nothing was charged."
+    ),
+)
+_OURS = Words(
+    N_("M-Pesa does not work here right now"),
+    N_("Something is set up wrongly on our side; it is not your phone. Nothing was charged. Please tell our team."),
+    again=False,
+)
+_UNKNOWN = Words(
+    N_("The payment was not completed"),
+    N_(
+        "M-Pesa gave a reason that we do not know. Look at your M-Pesa messages before you try again: if money was "
+        "taken, do not pay again. We connect you as soon as M-Pesa confirms it."
+    ),
+)
+
+FAILURES = {
+    "1": Words(
+        N_("Not enough M-Pesa balance"),
+        N_("Not enough M-Pesa balance. Nothing was charged. Top up, or choose a smaller package."),
+    ),
+    "2": Words(
+        N_("Below M-Pesa's smallest amount"),
+        N_("M-Pesa does not take so small an amount. Nothing was charged. Choose another package."),
+        again=False,
+    ),
+    "3": Words(
+        N_("Above M-Pesa's largest amount"),
+        N_("This is more than M-Pesa takes in one payment. Nothing was charged. Choose a smaller package."),
+        again=False,
+    ),
+    "4": Words(
+        N_("Today's M-Pesa limit is reached"),
+        N_("This M-Pesa number has reached its limit for today. Nothing was charged. Pay from another number."),
+        again=False,
+    ),
+    **dict.fromkeys(("17", "26", "1025", "9999"), _BUSY),
+    "1001": Words(
+        N_("Another request is open on this phone"),
+        N_("Another M-Pesa request is open on this phone. Finish it, wait 1 minute. Nothing was charged."),
+    ),
+    "1019": Words(N_("The request expired"), N_("The request expired before the PIN came. Nothing was charged.")),
+    "1032": Words(N_("You cancelled the request"), N_("You cancelled the request. Nothing was charged.")),
+    **dict.fromkeys(("1036", "1037"), _NO_ANSWER),
+    "2001": Words(N_("Wrong PIN"), N_("The M-Pesa PIN was wrong. Nothing was charged. Try again with care.")),
+    "8006": Words(
+        N_("Your M-Pesa PIN is locked"),
+        N_("M-Pesa has locked your PIN after too many tries. Nothing was charged. Call Safaricom on 100 to open it."),
+    ),
+    "unreachable": Words(
+        N_("We could not reach M-Pesa"),
+        N_("No request went to your phone. Nothing was charged. Try again in a minute."),
+    ),
+    **dict.fromkeys(("config", "8", "21", "2002", "2006", "2028", "SFC_IC0003"), _OURS),
+}
+
+NO_REPLY = Words(
+    N_("M-Pesa has not answered yet"),
+    N_(
+        "Did you enter your PIN? Then do not pay again: we connect you as soon as M-Pesa confirms, even if this page is "
+        "closed. Did nothing come up on your phone? Unlock it and try again."
+    ),
+)
+REVIEW = Words(
+    N_("We are looking into this payment"),
+    N_("Do not pay again yet. If money was taken it is not lost: our team sees this payment and sorts it out."),
+    again=False,
+)
+CHECKING = Words(
+    N_("We are checking with M-Pesa"),
+    N_("We are checking with M-Pesa. Do not pay again yet."),
+    again=False,
+)
+
+
+def failure(code: str | None) -> Words:
+    """The words for a failed attempt's code."""
+    return FAILURES.get(code or "", _UNKNOWN)
+
+
+_SERVER_AWAY = N_("The Wi-Fi could not reach our server. Wait a moment, then connect again.")
+_ROUTER_BUSY = N_("The Wi-Fi here is full or restarting. Wait a minute, then connect again.")
+_NOT_KNOWN = N_("That log-in was not accepted. If you have paid, go back to the page of your payment and connect again.")
+_DEVICES = N_("All devices of this package are online already. Disconnect one of them first.")
+_USED_UP = N_("Your package is used up. Choose a package to go on.")
+_IN_PROGRESS = N_("The Wi-Fi is still connecting this phone. Wait a few seconds, then try again.")
+_DIFFERENT = N_("The Wi-Fi did not let this phone in. Leave the Wi-Fi, join it again and try once more.")
+
+# The keys of errors.txt, and how its stock sentences begin: a router sends one or the other.
+_ROUTER = (
+    ("radius-timeout", r"radius server is not responding", _SERVER_AWAY),
+    ("ippool-empty", r"cannot assign ip address", _ROUTER_BUSY),
+    ("shutting-down", r"hotspot service is shutting down", _ROUTER_BUSY),
+    ("license-session-limit", r"session limit reached", _ROUTER_BUSY),
+    ("user-session-limit", r"no more sessions are allowed for user", _DEVICES),
+    ("invalid-username", r"invalid username or password", _NOT_KNOWN),
+    ("otp-already-used", r"otp already used", _NOT_KNOWN),
+    ("wrong-mac-username", r"invalid username \(.*\): this mac address is not yours", _DIFFERENT),
+    ("invalid-mac", r"user .* is not allowed to log in from this mac", _DIFFERENT),
+    ("not-logged-in", r"you are not logged in", ""),
+    ("uptime-limit", r"user .* has reached uptime limit", _USED_UP),
+    ("traffic-limit", r"user .* has reached traffic limit", _USED_UP),
+    ("auth-in-progress", r"already authorizing", _IN_PROGRESS),
+    ("chap-missing", r"web browser did not send challenge response", _DIFFERENT),
+    ("internal-error", r"internal error", _DIFFERENT),
+    ("config-error", r"configuration error", _DIFFERENT),
+    ("radius-reply", r"radius reply", _DIFFERENT),
+)
+# A Reply-Message of ours, or at least nothing that could pass for an offer: no address, no number to call or pay.
+_QUOTABLE = re.compile(r"(?!.*(\d{5}|\d[\d .-]{6}|://|www\.))[\w .,:;'’!?()%+-]{1,160}")
+
+
+class RouterSays(NamedTuple):
+    """`known` are words of ours, to be translated; `quoted` is a server's own message, to be shown as a quotation."""
+
+    known: str | None = None
+    quoted: str | None = None
+
+
+def router_error(err: str) -> RouterSays:
+    """What a router's `err` means. It came in an address, so it is shown only where it cannot mislead."""
+    text = " ".join(err.split())[:300]
+    key = text.lower().removeprefix("e_").replace("_", "-")
+    for name, sentence, words in _ROUTER:
+        if key == name or re.match(sentence, text.lower()):
+            return RouterSays(words or None)
+    if not text:
+        return RouterSays()
+    return RouterSays(quoted=text) if _QUOTABLE.fullmatch(text) else RouterSays(_DIFFERENT)

@@ -1,0 +1,1 @@
+"""Entitlements, log-in codes, decisions and sessions, apart from the wire."""

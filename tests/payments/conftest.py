@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import psycopg
+import pytest
+import redis
+from flask import Flask
+from werkzeug.serving import make_server
+
+from config import Settings, load
+from rehearsal.daraja.simulator import Simulator
+from rehearsal.servers import free_port
+from tenants import checkout, ledger, payments
+from tenants.catalog import Package
+from tests.world import World, build_world
+from wavu import ids
+from wavu.db import db, transaction
+from wavu.phone import Phone
+from wavu.surfaces import create_web
+from wavu.tenancy import tenant_scope
+from workers import runtime
+
+PHONE = "0712345678"
+START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+
+
+class Shop(NamedTuple):
+    """The product with a PayBill for A and a Till for B, and the simulator that it pays through."""
+
+    app: Flask
+    settings: Settings
+    world: World
+    sim: Simulator
+    admin: psycopg.Connection
+    packages: dict[UUID, UUID]
+
+    def buy(self, tenant_id: UUID, phone: str = PHONE, nonce: str | None = None) -> str:
+        """Presses the pay button; returns the purchase's nonce."""
+        nonce = nonce or ids.new_token()[:32]
+        with self.app.app_context(), tenant_scope(tenant_id), transaction():
+            checkout.begin(
+                nonce=nonce, package_id=self.packages[tenant_id], phone=Phone.parse(phone), mac="02AABBCCDD01",
+                router_id=None, login_url="http://127.0.9.1:8180/login", original_url=None,
+            )  # fmt: skip
+        return nonce
+
+    def progress(self, tenant_id: UUID, nonce: str) -> checkout.Progress:
+        with self.app.app_context(), tenant_scope(tenant_id), transaction():
+            return checkout.progress(checkout.find_purchase(nonce))
+
+    def work(self, *jobs: str) -> int:
+        """Runs every due job, or those of these names, until none is left. Returns how many ran."""
+        ran = 0
+        while True:
+            rows = self.admin.execute(
+                "UPDATE outbox SET attempts = attempts + 1, lease_until = now() + interval '30 s' WHERE (tenant_id, id) IN "
+                "(SELECT tenant_id, id FROM outbox WHERE state = 'ready' AND run_at <= now() AND (%s::text[] = '{}' "
+                "OR job = ANY(%s)) ORDER BY run_at, id LIMIT 1) RETURNING tenant_id, id, attempts",
+                (list(jobs), list(jobs)),
+            ).fetchall()
+            if not rows:
+                return ran
+            for tenant_id, row, attempt in rows:
+                runtime.run(str(tenant_id), str(row), attempt)
+                ran += 1
+
+    def later(self, seconds: int) -> None:
+        """Makes time pass for what is scheduled and for what was asked."""
+        for statement in (
+            "UPDATE outbox SET run_at = run_at - make_interval(secs => %s) WHERE state = 'ready'",
+            "UPDATE payment_intent SET created_at = created_at - make_interval(secs => %s)",
+            "UPDATE payment_intent SET submitted_at = submitted_at - make_interval(secs => %s)",
+        ):
+            self.admin.execute(statement.encode(), (seconds,))
+        self.sim.advance(seconds)
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self.admin.execute(query.encode(), values).fetchall()
+
+    def intents(self, column: str = "state") -> list[Any]:
+        return [value for (value,) in self.rows(f"SELECT {column} FROM payment_intent ORDER BY id")]
+
+    def check_books(self) -> None:
+        """Each shilling of the simulator's book is in the ledger once; each paid purchase has one entitlement."""
+        for tenant_id in self.packages:
+            with self.app.app_context(), tenant_scope(tenant_id), transaction():
+                assert ledger.audit() == []
+        assert self.rows("SELECT purchase_id FROM entitlement GROUP BY purchase_id HAVING count(*) > 1") == []
+        bought = {row for (row,) in self.rows("SELECT id FROM purchase WHERE state = 'bought'")}
+        entitled = {row for (row,) in self.rows("SELECT purchase_id FROM entitlement WHERE NOT provisional")}
+        assert bought == entitled
+
+
+def _account(world: World, tenant_id: UUID) -> dict[str, str]:
+    if tenant_id == world.a.id:
+        return {"kind": "paybill", "business_short_code": "600100", "party_b": "600100"}
+    return {"kind": "till", "business_short_code": "600200", "party_b": "5123456"}
+
+
+def _open_shop(world: World, sim: Simulator, tenant_id: UUID) -> UUID:
+    numbers, name = _account(world, tenant_id), "a" if tenant_id == world.a.id else "b"
+    secrets = {"consumer_key": f"key-{name}", "consumer_secret": f"secret-{name}", "passkey": f"passkey-{name}"}
+    sim.add_app(
+        secrets["consumer_key"], secrets["consumer_secret"], shortcode=numbers["business_short_code"],
+        till=numbers["party_b"] if numbers["kind"] == "till" else None, passkey=secrets["passkey"],
+    )  # fmt: skip
+    payments.add_account(environment="rehearsal", **numbers, **secrets)
+    package = Package(
+        id=ids.new_id(), name=f"1 hour {name}", price_cents=1000, validity="hours", validity_count=1,
+        speed_down_bps=5_000_000, speed_up_bps=2_000_000,
+    )  # fmt: skip
+    db.session.add(package)
+    db.session.flush()
+    return package.id
+
+
+@pytest.fixture
+def sim() -> Iterator[Simulator]:
+    with Simulator(seed=1).serve() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def shop(own_database: dict[str, str], servers: Any, sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    port = free_port()
+    environ = own_database | {
+        "PUBLIC_SCHEME": "http", "PUBLIC_PORT": str(port), "PLATFORM_DOMAIN": "wavu.localhost",
+        "DARAJA_REHEARSAL_URL": sim.base_url,
+    }  # fmt: skip
+    settings = load(environ)
+    app = create_web(settings)
+    world = build_world(app)
+    monkeypatch.setattr(runtime, "_app", app)
+    packages: dict[UUID, UUID] = {}
+    for isp in (world.a, world.b):
+        with app.app_context(), tenant_scope(isp.id), transaction():
+            packages[isp.id] = _open_shop(world, sim, isp.id)
+    server = make_server("127.0.0.1", port, app, threaded=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    database = own_database["DATABASE_URL"].rpartition("/")[2]
+    with psycopg.connect(servers.admin(database), autocommit=True) as admin:
+        admin.execute("DELETE FROM outbox")
+        yield Shop(app, settings, world, sim, admin, packages)
+    server.shutdown()
+    thread.join()
+    server.server_close()
+    redis.Redis.from_url(settings.redis_url.get_secret_value()).close()
+    with app.app_context():
+        db.engine.dispose()
