@@ -65,7 +65,8 @@ def browser(args: Sequence[str]) -> int:
 
 
 def bench(args: Sequence[str]) -> int:
-    return _call([sys.executable, "-m", "pytest", "tests/bench", "-s", *args])
+    measurements = sorted(str(path) for path in (ROOT / "benchmarks").glob("*.py") if path.name != "__init__.py")
+    return _call([sys.executable, "-m", "pytest", "-q", "-s", "-p", "tests.conftest", *measurements, *args])
 
 
 def check(args: Sequence[str]) -> int:

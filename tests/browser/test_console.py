@@ -8,6 +8,7 @@ from playwright.sync_api import Browser
 
 from tests.browser.site import CONSOLE, Site
 from tests.browser.visitor import Visitor, code, visit
+from tests.world import PASSWORD
 
 
 def test_an_owners_day(chromium: Browser, site: Site, script: bool) -> None:
@@ -69,7 +70,7 @@ def test_language_profile_and_password(chromium: Browser, site: Site, script: bo
         manager.fill(current_password="nonsense", new_password="four purple umbrellas dancing")
         manager.press("Change password")
         manager.look("console password refused", status=401)
-        manager.fill(current_password="three unrelated giraffes", new_password="four purple umbrellas dancing")
+        manager.fill(current_password=PASSWORD, new_password="four purple umbrellas dancing")
         manager.press("Change password")
         manager.sees("Your password is changed.")
 
@@ -138,3 +139,41 @@ def test_someone_of_two_isps_chooses(chromium: Browser, site: Site, script: bool
         person.go(CONSOLE, "/activity")
         assert person.heading() == "Not allowed"
         person.look("not allowed", status=403)
+
+
+def test_a_role_changes_and_a_person_goes(chromium: Browser, site: Site, script: bool) -> None:
+    isp = site.isp("Parting Net", f"parting-{int(script)}")
+    leaver_ = site.member(f"Juma {script}", (isp, "viewer"))
+    with visit(chromium, site, script=script) as leaver, visit(chromium, site, script=script) as owner:
+        leaver.sign_in(CONSOLE, leaver_.email)
+        owner.sign_in(CONSOLE, isp.owner.email)
+        owner.go(CONSOLE, "/team")
+        owner.tap(f"Change role Juma {script}")
+        owner.page.locator("[popover]:visible").get_by_label("Role").select_option(label="Manager")
+        owner.look("console role question")
+        owner.press("Save role", within="[popover]:visible")
+        owner.sees("The role is changed.")
+        owner.tap(f"Remove Juma {script}")
+        owner.look("console remove question")
+        owner.press(f"Remove Juma {script}", within="[popover]:visible")
+        owner.sees("They are no longer in the team.")
+
+        leaver.go(CONSOLE, "/team")
+        leaver.sees("You are in no team at the moment.")
+        leaver.look("no team")
+        leaver.press("Sign out")
+        assert leaver.heading() == "Sign in"
+
+
+def test_a_change_that_matters_asks_for_the_password_again(chromium: Browser, site: Site, script: bool) -> None:
+    person = site.member(f"Amina {script}", (site.world.b, "support"))
+    with visit(chromium, site, script=script) as visitor:
+        visitor.sign_in(CONSOLE, person.email)
+        visitor.go(CONSOLE, "/prove?next=/team")
+        visitor.look("is it you")
+        visitor.fill(password="not my password")
+        visitor.press("Continue")
+        visitor.look("it is not you", status=401)
+        visitor.fill(password=PASSWORD)
+        visitor.press("Continue")
+        assert visitor.heading() == "Team"

@@ -67,7 +67,7 @@ def test_a_stuck_outbox_and_a_lost_redis_show(own_app: Flask, servers: Stack, ow
         admin.execute("UPDATE outbox SET run_at = now() - interval '5 minutes'")
         assert _health(client)[1]["outbox"] == "oldest job overdue by 300 s"
         admin.execute("UPDATE outbox SET state = 'dead' WHERE id = (SELECT min(id::text)::uuid FROM outbox)")
-        assert _health(client)[1]["outbox"] == "1 dead jobs"
+        assert _health(client)[1]["outbox"] == "1 jobs given up"
     kept = own_app.extensions["health"]._client
     own_app.extensions["health"]._client = redis.Redis(port=free_port())
     assert _health(client)[1]["redis"] == "does not answer"

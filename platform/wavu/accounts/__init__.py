@@ -16,6 +16,7 @@ from wavu.accounts.refusals import (
     WeakPassword,
     WrongCode,
     WrongCredentials,
+    WrongPassword,
 )
 from wavu.accounts.roles import ISP_ROLES, PLATFORM_ROLES, Role, roles_of
 from wavu.accounts.second_factor import begin_enrolment, credential_of, renew_recovery_codes, turn_off
@@ -89,6 +90,7 @@ __all__ = [
     "WeakPassword",
     "WrongCode",
     "WrongCredentials",
+    "WrongPassword",
     "accept",
     "add_admin",
     "ask_password_reset",

@@ -10,6 +10,13 @@ class WrongCredentials(Refused):
     message = N_("That e-mail and password do not match. Check both, or reset your password.")
 
 
+class WrongPassword(Refused):
+    """Said to someone who is signed in and asked for the password once more."""
+
+    kind = Kind.UNAUTHENTICATED
+    message = N_("That password is not right.")
+
+
 class TooManyAttempts(Refused):
     kind = Kind.TOO_MANY
     message = N_("Too many attempts. Wait %(minutes)s minutes and try again, or reset your password.")

@@ -16,7 +16,7 @@ from wavu import clock, ids
 from wavu.accounts import passwords, second_factor
 from wavu.accounts.events import CredentialChanged, PasswordResetAsked
 from wavu.accounts.models import Credential, LoginAttempt, PasswordReset, Person, SignIn
-from wavu.accounts.refusals import LinkExpired, TooManyAttempts, WrongCode, WrongCredentials
+from wavu.accounts.refusals import LinkExpired, TooManyAttempts, WrongCode, WrongCredentials, WrongPassword
 from wavu.db import db
 from wavu.errors import NotFound
 from wavu.events import announce
@@ -211,7 +211,7 @@ def complete_enrolment(session: Session, code: str, place: Place) -> list[str] |
     return codes
 
 
-def prove_again(session: Session, password: str, place: Place) -> WrongCredentials | TooManyAttempts | None:
+def prove_again(session: Session, password: str, place: Place) -> WrongPassword | TooManyAttempts | None:
     """Asks a signed-in person for the password once more, before the account itself is changed."""
     person = session.person
     if _throttled(person.email, place):
@@ -219,7 +219,7 @@ def prove_again(session: Session, password: str, place: Place) -> WrongCredentia
         return TooManyAttempts(minutes=int(_WINDOW.total_seconds() // 60))
     if not passwords.verify(second_factor.credential_of(person.id).password_hash, password):
         _note(person.id, person.email, place, "refused")
-        return WrongCredentials()
+        return WrongPassword()
     session.row.proven_at = clock.now()
     return None
 

@@ -158,7 +158,8 @@ def accept(token: str, *, name: str, password: str) -> Person:
         tenancy.release(NameKind.TOKEN, offer.invitation.token_fingerprint)
         if membership_of(person.id) is None:
             db.session.add(Membership(person_id=person.id, role=offer.invitation.role))
-        audit.record("team.joined", subject=person.id, email=person.email, role=offer.invitation.role)
+        with audit.acting(audit.Actor(person.id, person.name)):
+            audit.record("team.joined", subject=person.id, email=person.email, role=offer.invitation.role)
     return person
 
 

@@ -75,7 +75,7 @@ def home() -> ResponseReturnValue:
         ],
         outbox=backlog,
         components=[
-            {"name": name, "ok": state == "ok", "detail": None if state == "ok" else state}
+            {"name": name, "ok": state == health.OK, "detail": _(state.message) % state.facts}
             for name, state in ((_(health.NAMES[part]), state) for part, state in g.gathered.items())
         ],
         entries=entries(audit.trail(limit=8)),

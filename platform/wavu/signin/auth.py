@@ -13,10 +13,11 @@ from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from wtforms import BooleanField, HiddenField, PasswordField, StringField
 
-from wavu import accounts
+from wavu import accounts, tenancy
 from wavu.accounts import WeakPassword
 from wavu.db import savepoint
 from wavu.errors import Refused
+from wavu.tenancy import Tenant
 from wavu.web.access import public, signed_in
 from wavu.web.forms import BaseForm, email_field, name_field, required
 from wavu.web.sessions import forget, remember, remember_pending
@@ -266,10 +267,20 @@ def choose_tenant() -> ResponseReturnValue:
     if g.site.surface != "console":
         abort(404)
     memberships = [
-        {"tenant_name": tenant.name, "role_label": "", "url": url_for("auth.enter_tenant", tenant_id=tenant.id)}
+        {
+            "tenant_name": tenant.name,
+            "role_label": _role_in(tenant),
+            "url": url_for("auth.enter_tenant", tenant_id=tenant.id),
+        }
         for tenant in accounts.tenants_of(g.signed_in.person.id)
     ]
     return render_template("auth/choose_tenant.html", memberships=memberships)
+
+
+def _role_in(tenant: Tenant) -> str:
+    with tenancy.visiting(tenant.id):
+        membership = accounts.membership_of(g.signed_in.person.id)
+    return _(accounts.roles_of(tenant.kind)[membership.role].label) if membership else ""
 
 
 @bp.post("/choose/<uuid:tenant_id>")

@@ -49,7 +49,10 @@ def _admit_member(site: Site, who: str, scope: str) -> Response | None:
     """Finds the tenant that a signed-in person works for and what they may do there."""
     chosen = PLATFORM_ID if site.surface == "backoffice" else g.signed_in.row.chosen_tenant_id
     if scope == "platform" and chosen != PLATFORM_ID:
-        g.tenant = find_tenant(chosen) if chosen else None
+        # Account pages carry the look of the ISP that was chosen, while the person belongs to it.
+        mine = accounts.tenants_of(g.signed_in.person.id)
+        g.tenant = next((tenant for tenant in mine if tenant.id == chosen), None)
+        g.can_switch = len(mine) > 1
         return None if who == SIGNED_IN else abort(404)
     tenant = find_tenant(chosen) if chosen else None
     membership = accounts.membership_of(g.signed_in.person.id) if tenant else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import NamedTuple
 
 import redis
 from flask import Blueprint, Flask, Response, current_app, jsonify
@@ -29,6 +30,20 @@ NAMES = {"database": N_("Database"), "outbox": N_("Jobs"), "redis": N_("Redis"),
 bp = Blueprint("health", __name__)
 
 
+class State(NamedTuple):
+    """How a part is: `ok`, or what is wrong in a few words, with the numbers that fill its places."""
+
+    message: str
+    facts: dict[str, int]
+
+    def __str__(self) -> str:
+        return self.message % self.facts
+
+
+OK = State("ok", {})
+_SILENT = State(N_("does not answer"), {})
+
+
 class Probe:
     """Checks each part at most once a second, however often it is asked."""
 
@@ -38,21 +53,21 @@ class Probe:
             settings.redis_url.get_secret_value(), socket_timeout=1, socket_connect_timeout=1
         )
         self._lock = threading.Lock()
-        self._known: dict[str, tuple[float, str]] = {}
+        self._known: dict[str, tuple[float, State]] = {}
 
-    def check(self, *parts: str) -> dict[str, str]:
-        """Each part's state: `ok`, or what is wrong in a few words."""
+    def check(self, *parts: str) -> dict[str, State]:
+        """Each part's state."""
         with self._lock:
             return {part: self._fresh(part) for part in parts}
 
-    def _fresh(self, part: str) -> str:
-        at, state = self._known.get(part, (0.0, ""))
+    def _fresh(self, part: str) -> State:
+        at, state = self._known.get(part, (0.0, OK))
         if time.monotonic() - at > 1:
             state = getattr(self, f"_{part}")()
             self._known[part] = (time.monotonic(), state)
         return state
 
-    def _database(self) -> str:
+    def _database(self) -> State:
         try:
             with tenant_scope(None), transaction():
                 db.session.execute(
@@ -62,33 +77,33 @@ class Probe:
                     )
                 )
         except SQLAlchemyError:
-            return "cannot write"
-        return "ok"
+            return State(N_("cannot write"), {})
+        return OK
 
-    def _outbox(self) -> str:
+    def _outbox(self) -> State:
         try:
             with tenant_scope(None), transaction():
                 backlog = outbox.backlog()
         except SQLAlchemyError:
-            return "unknown"
+            return State(N_("unknown"), {})
         if backlog.dead:
-            return f"{backlog.dead} dead jobs"
+            return State(N_("%(count)s jobs given up"), {"count": backlog.dead})
         late = int(backlog.overdue_seconds)
-        return "ok" if late < OVERDUE_SECONDS else f"oldest job overdue by {late} s"
+        return OK if late < OVERDUE_SECONDS else State(N_("oldest job overdue by %(seconds)s s"), {"seconds": late})
 
-    def _redis(self) -> str:
+    def _redis(self) -> State:
         try:
             self._client.ping()
         except redis.RedisError:
-            return "does not answer"
-        return "ok"
+            return _SILENT
+        return OK
 
-    def _radius(self) -> str:
+    def _radius(self) -> State:
         s = self._settings
         secret = s.radius_health_secret.get_secret_value()
         loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a daemon on every address is asked on loopback
         host = loopback.get(s.radius_bind, s.radius_bind)
-        return "ok" if radius_answers(host, s.radius_auth_port, secret) else "does not answer"
+        return OK if radius_answers(host, s.radius_auth_port, secret) else _SILENT
 
 
 def init_health(app: Flask, settings: Settings) -> None:
@@ -96,15 +111,16 @@ def init_health(app: Flask, settings: Settings) -> None:
     app.register_blueprint(bp, subdomain="ops")
 
 
-def report() -> dict[str, str]:
+def report() -> dict[str, State]:
     """The state of every part, for /healthz and for the staff's home page."""
     probe: Probe = current_app.extensions["health"]
     return probe.check(*NAMES)
 
 
-def _answer(parts: dict[str, str]) -> tuple[Response, int]:
-    good = all(state == "ok" for state in parts.values())
-    return jsonify(status="ok" if good else "failing", **parts), 200 if good else 503
+def _answer(parts: dict[str, State]) -> tuple[Response, int]:
+    good = all(state == OK for state in parts.values())
+    words = {part: str(state) for part, state in parts.items()}
+    return jsonify(status="ok" if good else "failing", **words), 200 if good else 503
 
 
 @bp.get("/livez")

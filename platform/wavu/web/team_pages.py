@@ -52,7 +52,8 @@ class TeamPages:
         self._index, self._template = index, template
 
     def team(self) -> ResponseReturnValue:
-        return self._show(InviteForm(), 200)
+        # The role that may do the least: who wants to give more must say so.
+        return self._show(InviteForm(role=role_choices()[-1][0]), 200)
 
     def invite(self) -> ResponseReturnValue:
         form = InviteForm(request.form)
