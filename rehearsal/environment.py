@@ -45,6 +45,9 @@ PORTS = (
     Port("RADIUS_ACCT_PORT", 1813, "RADIUS accounting", socket.SOCK_DGRAM),
     Port("RADIUS_COA_PORT", 3799, "RADIUS change of authorization", socket.SOCK_DGRAM),
     Port("SMTP_PORT", 1025, "the mail catcher"),
+    Port("DARAJA_PORT", 8100, "the M-Pesa simulator and its phones"),
+    Port("ROUTER_CONTROL_PORT", 8190, "the virtual routers"),
+    Port("ROUTER_HOTSPOT_PORT", 8180, "the virtual routers' hotspots"),
 )
 
 

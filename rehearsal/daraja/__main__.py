@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,12 +31,20 @@ def prepare(sim: Simulator, path: Path) -> None:
     sim.set_knobs(settings.get("knobs", {}))
 
 
+def wait_for(path: Path, seconds: float = 120) -> None:
+    """The rehearsal's data is made while this process starts."""
+    until = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.2)
+
+
 def main(environment: Mapping[str, str]) -> int:
     try:
         bind = require_loopback(environment.get("DARAJA_BIND", "127.0.0.1"))
         journal = environment.get("DARAJA_JOURNAL")
         sim = Simulator(int(environment.get("DARAJA_SEED", "0")), journal=Path(journal) if journal else None)
         if apps := environment.get("DARAJA_APPS"):
+            wait_for(Path(apps))
             prepare(sim, Path(apps))
         sim.serve(int(environment.get("DARAJA_PORT", "8100")), bind)
     except (OSError, ValueError, TypeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import NamedTuple
 
@@ -50,16 +51,16 @@ def _state(intent: PaymentIntent, purchase: Purchase, age: float, *, paid: bool)
     """(state, seconds until another attempt makes sense)."""
     if paid:
         return ("online" if purchase.online_at else "paid"), 0
+    begun = (clock.now() - intent.created_at).total_seconds()
+    retry_in = max(0, math.ceil(payments.wait_after(intent, purchase.price_cents) - begun))
     if intent.state == "failed":
-        wait = payments.result_meaning(intent.code or "").wait_seconds
-        return "failed", max(0, int(wait - (clock.now() - intent.created_at).total_seconds()) + 1) if wait else 0
+        return "failed", retry_in
     if intent.state in {"review", "expired", "succeeded", "paid_no_receipt"}:
         return ("checking" if intent.state in {"succeeded", "paid_no_receipt"} else "review"), 0
     if age >= payments.PROMPT_SECONDS:
-        return "no_reply", 0
-    waiting = max(0, int(payments.PROMPT_SECONDS - age))
+        return "no_reply", retry_in
     names = {"created": "requested", "submitting": "requested", "pending": "prompted", "unknown": "checking"}
-    return names[intent.state], waiting
+    return names[intent.state], retry_in
 
 
 def _pay_to(intent: PaymentIntent) -> str:

@@ -5,13 +5,12 @@ is credited once, whoever reports it; a tenant's credentials are sealed and neve
 """
 
 from tenants.payments.callbacks import MAX_BODY_BYTES, receive
-from tenants.payments.classify import result as result_meaning
 from tenants.payments.events import CallbackArrived, StkAsked
 from tenants.payments.models import InboundEvent, MpesaAccount, PaymentIntent, ProviderReceipt
 from tenants.payments.mpesa_accounts import active_account, add_account, find_account
 from tenants.payments.refusals import NotReady, PromptOpen, TooManyPrompts
 from tenants.payments.settle import PaidNoReceipt, Settled, settle_callback, settle_query
-from tenants.payments.stk import OPEN, PROMPT_SECONDS, latest_intent, query_stk, request_stk, send_stk
+from tenants.payments.stk import OPEN, PROMPT_SECONDS, latest_intent, query_stk, request_stk, send_stk, wait_after
 
 __all__ = [
     "MAX_BODY_BYTES",
@@ -35,8 +34,8 @@ __all__ = [
     "query_stk",
     "receive",
     "request_stk",
-    "result_meaning",
     "send_stk",
     "settle_callback",
     "settle_query",
+    "wait_after",
 ]

@@ -32,6 +32,7 @@ from wavu.tenancy import current_tenant_id
 OPEN = ("created", "submitting", "pending", "unknown")
 PROMPT_SECONDS = 75
 _SAME_AMOUNT_SECONDS = 120
+_ANY_PUSH_SECONDS = 60
 _PUSHES_PER_10_MINUTES = 3
 _SEND_FOR = timedelta(seconds=60)
 # When to ask Daraja about a push that nobody has answered, in seconds after it was sent (money-and-reliability 3.5).
@@ -75,7 +76,7 @@ def _plain(text: str) -> str:
 
 
 def _check_pace(phone: Phone, amount_cents: int) -> None:
-    """One live prompt per phone, two minutes between two for the same amount, three in ten minutes (experience 2.4)."""
+    """One live prompt per phone, a minute between two, two for the same amount, three in ten minutes."""
     now = clock.now()
     # One at a time per phone: two taps on two devices must not both find the way free.
     key = func.hashtextextended(f"{current_tenant_id()}{phone.e164}", 17)
@@ -87,20 +88,23 @@ def _check_pace(phone: Phone, amount_cents: int) -> None:
     ).all()
     for intent in recent:
         age = (now - intent.created_at).total_seconds()
-        wait = _wait_after(intent, amount_cents)
+        wait = wait_after(intent, amount_cents)
         if age < wait:
             raise PromptOpen(seconds=int(wait - age) + 1)
     if len(recent) >= _PUSHES_PER_10_MINUTES:
         raise TooManyPrompts(minutes=10)
 
 
-def _wait_after(intent: PaymentIntent, amount_cents: int) -> int:
-    """How long after an attempt the next makes sense. A final no frees the phone at once, unless its code says wait."""
-    if intent.state == "failed" and intent.code is not None:
-        return classify.result(intent.code).wait_seconds
-    if intent.state == "succeeded":
-        return _SAME_AMOUNT_SECONDS if intent.amount_cents == amount_cents else 0
-    return PROMPT_SECONDS if intent.state in OPEN else 0
+def wait_after(intent: PaymentIntent, amount_cents: int) -> int:
+    """How many seconds after an attempt began the next one to that phone makes sense.
+
+    Daraja refuses the same amount within two minutes (code 17), and a phone takes one request at a time (code 1001).
+    An attempt that never went out frees the phone at once.
+    """
+    if intent.submitted_at is None or (intent.state == "failed" and intent.code in {"config", "unreachable"}):
+        return PROMPT_SECONDS if intent.state in OPEN else 0
+    told = classify.result(intent.code).wait_seconds if intent.state == "failed" and intent.code else 0
+    return max(told, _SAME_AMOUNT_SECONDS if intent.amount_cents == amount_cents else _ANY_PUSH_SECONDS)
 
 
 def callback_url(intent: PaymentIntent) -> str:

@@ -106,7 +106,9 @@ def failure(code: str | None) -> Words:
 
 _SERVER_AWAY = N_("The Wi-Fi could not reach our server. Wait a moment, then connect again.")
 _ROUTER_BUSY = N_("The Wi-Fi here is full or restarting. Wait a minute, then connect again.")
-_NOT_KNOWN = N_("That log-in was not accepted. If you have paid, go back to the page of your payment and connect again.")
+_NOT_KNOWN = N_(
+    "That log-in was not accepted. If you have paid, go back to the page of your payment and connect again."
+)
 _DEVICES = N_("All devices of this package are online already. Disconnect one of them first.")
 _USED_UP = N_("Your package is used up. Choose a package to go on.")
 _IN_PROGRESS = N_("The Wi-Fi is still connecting this phone. Wait a few seconds, then try again.")

@@ -1,0 +1,223 @@
+"""The first page, and what its button does."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from cachetools import LRUCache
+from flask import Response, current_app, g, redirect, request
+from flask.typing import ResponseReturnValue
+from flask_babel import get_locale
+from flask_babel import gettext as _
+from markupsafe import escape
+
+from tenants import checkout
+from tenants.portal import arrival, shelf, ticket, words
+from tenants.portal.arrival import Arrival
+from tenants.portal.frame import address, bp, links, render, respond
+from tenants.portal.shelf import Shelf
+from tenants.portal.ticket import Ticket
+from wavu.db import savepoint
+from wavu.errors import N_, Kind, Refused
+from wavu.phone import Phone
+from wavu.tenancy import Tenant
+from wavu.web.access import public
+from wavu.web.errors import STATUS
+from wavu.web.security import csrf, limiter
+
+# A whole hotspot may share one public address: this stops a flood of prompts, checkout paces each phone.
+_PRESSES = "60 per minute; 900 per hour"
+
+_STALE = N_("This page was open for too long. Check your choice and press the button again.")
+_CHANGED = N_("The packages or prices changed while this page was open. Check your choice and press the button again.")
+_FORGED = N_("We could not read that form. Choose your package again.")
+_CHOOSE = N_("Choose a package.")
+_NO_PHONE = N_("Enter the M-Pesa number that pays.")
+_BAD_PHONE = N_("That is not a phone number. Enter it like 0712 345 678.")
+_NOT_KENYAN = N_("M-Pesa needs a Kenyan mobile number: 07… or 01…")
+
+
+class BadPhone(ValueError):
+    """The text is what the customer reads below the field."""
+
+
+class Said(NamedTuple):
+    """What the page says back to a form, or to a router. `status` is that of the answer."""
+
+    notice: str | None = None
+    phone_error: str | None = None
+    status: int = 200
+    phone: str = ""
+    chosen: str = ""
+
+
+@bp.get("/")
+@public(scope="tenant")
+def home() -> ResponseReturnValue:
+    came = arrival.read(request.args, g.site.host)
+    if came.paying is not None:
+        # On its way back from the router to a purchase: that page knows what was paid, this one would ask for it again.
+        return redirect(address(f"/w/{came.paying}", [("back", "1"), ("err", request.args.get("err", "")[:300])]))
+    return _shop(came, shelf.on_sale(), Said(router_notice(request.args.get("err", ""))))
+
+
+def router_notice(err: str) -> str | None:
+    """A router's `err` as a sentence in the reader's language."""
+    says = words.router_error(err)
+    if says.known is not None:
+        return _(says.known)
+    return _("The Wi-Fi says: “%(message)s”", message=says.quoted) if says.quoted is not None else None
+
+
+@bp.get("/buy")
+@public(scope="tenant")
+def buy_again() -> ResponseReturnValue:
+    """Somebody reloads or goes back to where a form went."""
+    return redirect(address("/"))
+
+
+@bp.post("/buy")
+@csrf.exempt  # type: ignore[untyped-decorator]
+@limiter.limit(_PRESSES)
+@public(scope="tenant")
+def buy() -> ResponseReturnValue:
+    """Guarded by its signed ticket instead of a cookie: see ticket.py."""
+    opened, packages = ticket.unseal(request.form.get("state", "")), shelf.on_sale()
+    phone, chosen = request.form.get("phone", "")[:40].strip(), request.form.get("package", "")[:40]
+    if opened.ticket is None or ticket.is_from_elsewhere():
+        return _shop(Arrival(), packages, Said(_(_FORGED), status=400, phone=phone, chosen=chosen))
+    was, came = opened.ticket, _came_by(opened.ticket)
+
+    def refuse(status: int, notice: str | None = None, phone_error: str | None = None) -> Response:
+        return _shop(came, packages, Said(notice, phone_error, status, phone, chosen))
+
+    if not opened.fresh:
+        return refuse(400, _(_STALE))
+    try:
+        package_id = UUID(chosen)
+    except ValueError:
+        return refuse(422, _(_CHOOSE))
+    try:
+        number = read_phone(phone)
+    except BadPhone as bad:
+        return refuse(422, None, _(str(bad)))
+    if was.shelf != shelf.digest(packages) and _is_new(was.nonce):
+        return refuse(409, _(_CHANGED))
+    try:
+        with savepoint():
+            _begin(was, came, package_id, number)
+    except Refused as no:
+        if no.kind not in (Kind.CONFLICT, Kind.TOO_MANY):
+            raise
+        return refuse(STATUS[no.kind], _(no.message) % no.facts)
+    return redirect(address(f"/w/{was.nonce}"), 303)
+
+
+def _begin(was: Ticket, came: Arrival, package_id: UUID, phone: Phone) -> None:
+    checkout.begin(
+        nonce=was.nonce,
+        package_id=package_id,
+        phone=phone,
+        mac=was.mac,
+        router_id=came.router_id,
+        login_url=came.login_url,
+        original_url=was.original_url,
+    )
+
+
+def _is_new(nonce: str) -> bool:
+    """A purchase that is begun keeps its terms: pressing again shows it, whatever the shelf looks like by now."""
+    try:
+        checkout.find_purchase(nonce)
+    except Refused:
+        return True
+    return False
+
+
+def _came_by(was: Ticket) -> Arrival:
+    """The router is looked up again: it may have gone since the page was shown."""
+    known = {"mac": was.mac or "", "lo": was.login_url or "", "dst": was.original_url or ""}
+    return arrival.read(known, g.site.host)
+
+
+def read_phone(text: str) -> Phone:
+    """A number that an M-Pesa prompt can go to. Raises BadPhone."""
+    if not text:
+        raise BadPhone(_NO_PHONE)
+    try:
+        phone = Phone.parse(text)
+    except ValueError:
+        raise BadPhone(_BAD_PHONE) from None
+    if not phone.is_kenyan_mobile:
+        raise BadPhone(_NOT_KENYAN)
+    return phone
+
+
+class _Cached(NamedTuple):
+    """Texts of the page, and between them the names of what each answer fills in."""
+
+    parts: tuple[str, ...]
+    policy: str
+
+
+# Private characters, which no text of ours has, stand where each answer differs.
+_MARKS = {name: chr(0xE100 + number) for number, name in enumerate(("state", "buy_url", "home_url", "language"))}
+_SPLIT = re.compile("([" + "".join(_MARKS.values()) + "])")
+_pages: LRUCache[tuple[object, ...], _Cached] = LRUCache(512)
+_lock = threading.Lock()
+
+
+def _shop(came: Arrival, packages: Shelf, said: Said) -> Response:
+    """The first page. As it is at first sight it is rendered once, and kept under everything that it shows."""
+    new = Ticket(ticket.new_nonce(), shelf.digest(packages), came.mac, came.login_url, came.original_url)
+    here = came.arguments()
+    filled = {
+        "state": ticket.seal(new),
+        "buy_url": address("/buy"),
+        "home_url": address("/", here),
+        "language": next(url for _code, _name, url, current in links("/", here) if not current),
+    }
+    if said != Said():
+        html, policy = _render(packages, said, filled)
+        response = respond(html, policy)
+        response.status_code = said.status
+        return response
+    cached = _plain_page(packages)
+    values = {_MARKS[name]: str(escape(value)) for name, value in filled.items()}
+    return respond("".join([values.get(part, part) for part in cached.parts]), cached.policy)
+
+
+def _plain_page(packages: Shelf) -> _Cached:
+    tenant: Tenant = g.tenant
+    # Whatever shows on the page is part of its name, so nothing can show that is out of date.
+    key = (
+        tenant.id, tenant.name, tenant.theme, tenant.brand_color, tenant.help_phone, tenant.currency,
+        str(get_locale()), packages, current_app.extensions["assets"]["portal.js"].fingerprint,
+    )  # fmt: skip
+    with _lock:
+        cached = _pages.get(key)
+    if cached is None:
+        html, policy = _render(packages, Said(), _MARKS)
+        cached = _Cached(tuple(_SPLIT.split(html)), policy)
+        with _lock:
+            _pages[key] = cached
+    return cached
+
+
+def _render(packages: Shelf, said: Said, filled: dict[str, str]) -> tuple[str, str]:
+    tenant: Tenant = g.tenant
+    language_links = tuple(
+        (code, name, filled["language"], current) for code, name, _url, current in links("/") if not current
+    )
+    data: dict[str, Any] = {
+        "packages": shelf.faces(packages, tenant.currency, said.chosen),
+        "notice": said.notice,
+        "phone": said.phone,
+        "phone_error": said.phone_error,
+        "state": filled["state"],
+        "buy_url": filled["buy_url"],
+    }
+    return render("home.html", home_url=filled["home_url"], language_links=language_links, **data)

@@ -1,0 +1,172 @@
+"""The page of a purchase: a state machine that lives on the server, under an address that only its customer knows.
+
+Every GET may be repeated at will, but for the hop to the router, which makes a new log-in code each time.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from flask import Response, current_app, g, jsonify, redirect, request
+from flask.typing import ResponseReturnValue
+from flask_babel import format_datetime
+from flask_babel import gettext as _
+
+from config import Settings
+from tenants import checkout
+from tenants.checkout import Progress, Purchase
+from tenants.portal import arrival, shelf, ticket, words
+from tenants.portal.arrival import Arrival
+from tenants.portal.frame import address, bp, links, page
+from tenants.portal.shop import router_notice
+from wavu import clock, money
+from wavu.db import savepoint
+from wavu.errors import Kind, NotFound, Refused
+from wavu.tenancy import Tenant
+from wavu.web.access import public
+from wavu.web.errors import STATUS
+from wavu.web.security import csrf, limiter
+
+_WAITING = {"requested", "prompted", "checking"}
+_PROMPT_SECONDS = 75
+
+
+def _find(nonce: str) -> Purchase:
+    """Raises NotFound."""
+    if not re.fullmatch(r"[0-9a-f]{32}", nonce):
+        raise NotFound
+    return checkout.find_purchase(nonce)
+
+
+@bp.get("/w/<nonce>")
+@public(scope="tenant")
+def show(nonce: str) -> ResponseReturnValue:
+    return _show(_find(nonce))
+
+
+@bp.get("/w/<nonce>/status.json")
+@public(scope="tenant")
+def status(nonce: str) -> ResponseReturnValue:
+    """What portal.js asks: when `state` is not what the page shows, it loads the page anew."""
+    now = checkout.progress(_find(nonce))
+    return jsonify(state=now.state, left=now.seconds_left, retry=now.retry_in_seconds)
+
+
+@bp.post("/w/<nonce>/again")
+@csrf.exempt  # type: ignore[untyped-decorator]
+@limiter.limit("60 per minute; 900 per hour")
+@public(scope="tenant")
+def again(nonce: str) -> ResponseReturnValue:
+    """A new prompt, at the customer's tap. The address is the guard: 128 random bits that no other site knows."""
+    purchase = _find(nonce)
+    if ticket.is_from_elsewhere():
+        raise NotFound
+    try:
+        with savepoint():
+            checkout.try_again(purchase)
+    except checkout.AlreadyBought:
+        pass
+    except Refused as no:
+        if no.kind not in (Kind.CONFLICT, Kind.TOO_MANY):
+            raise
+        return _show(purchase, _(no.message) % no.facts, STATUS[no.kind])
+    return redirect(address(f"/w/{nonce}"), 303)
+
+
+@bp.get("/w/<nonce>/again")
+@public(scope="tenant")
+def again_again(nonce: str) -> ResponseReturnValue:
+    """Somebody reloads or goes back to where the button went."""
+    return redirect(address(f"/w/{_find(nonce).nonce}"))
+
+
+@bp.get("/w/<nonce>/go")
+@public(scope="tenant")
+def go(nonce: str) -> ResponseReturnValue:
+    """On to the router with a fresh log-in code. A page leads here, not a form: `form-action` would forbid the hop."""
+    purchase = _find(nonce)
+    here = address(f"/w/{nonce}", [("back", "1")])
+    login = checkout.hand_back(purchase)
+    if login is None:
+        return redirect(here)
+    settings: Settings = current_app.extensions["settings"]
+    return redirect(f"{login}&{urlencode({'dst': settings.origin(g.site.host) + here})}")
+
+
+def _show(purchase: Purchase, notice: str | None = None, status: int = 200) -> Response:
+    tenant: Tenant = g.tenant
+    now = checkout.progress(purchase)
+    path, back = f"/w/{purchase.nonce}", request.args.get("back") == "1"
+    came = Arrival(purchase.mac, purchase.login_url, None, purchase.original_url)
+    order = {
+        "name": shelf.name(purchase.terms),
+        "price": money.show(purchase.price_cents, tenant.currency),
+        "pay_to": now.pay_to,
+        "phone": now.phone_masked,
+        "receipt": now.receipt,
+        "state": now.state,
+        "url": address(path),
+        "status_url": f"{path}/status.json",
+    }
+    name, data = _state_page(purchase, now, back=back)
+    response = page(
+        name,
+        home_url=address("/", came.arguments()),
+        language_links=links(path, [("back", "1" if back else "")]),
+        notice=notice or router_notice(request.args.get("err", "")),
+        order=order,
+        **data,
+    )
+    response.status_code = status
+    return response
+
+
+def _state_page(purchase: Purchase, now: Progress, *, back: bool) -> tuple[str, dict[str, Any]]:
+    """(the template that shows a state, what it needs beside the order)."""
+    path = f"/w/{purchase.nonce}"
+    if now.state in _WAITING:
+        left = min(now.seconds_left, _PROMPT_SECONDS)
+        return "wait.html", {"left": left, "left_shown": _minutes(left), "gone": _PROMPT_SECONDS - left}
+    if now.state == "paid":
+        has_router = purchase.login_url is not None and purchase.mac is not None
+        return "paid.html", {
+            "go_url": address(f"{path}/go") if has_router else None,
+            "by_itself": has_router and not back,
+        }
+    if now.state == "online":
+        return "done.html", {
+            "ended": now.ends_at is not None and now.ends_at <= clock.now(),
+            "until": until(now.ends_at) if now.ends_at else None,
+            **_onward(purchase.original_url),
+        }
+    said = {"no_reply": words.NO_REPLY, "review": words.REVIEW}.get(now.state) or words.failure(now.code)
+    return "fail.html", {
+        "title": _(said.title),
+        "text": _(said.text),
+        "again_url": address(f"{path}/again") if said.again else None,
+        "retry_in": now.retry_in_seconds,
+        "retry_shown": _minutes(now.retry_in_seconds),
+    }
+
+
+def _onward(url: str | None) -> dict[str, str | None]:
+    """Where the customer was going, checked again: it was a stranger's word when it was stored."""
+    checked, _paying = arrival.destination(url or "", g.site.host)
+    return {"onward_url": checked, "onward_host": urlsplit(checked).hostname if checked else None}
+
+
+def _minutes(seconds: int) -> str:
+    return f"{seconds // 60}:{seconds % 60:02}"
+
+
+def until(instant: datetime) -> str:
+    """An instant as a customer says it, in the ISP's zone."""
+    tenant: Tenant = g.tenant
+    days = (clock.local_date(instant, tenant.timezone) - clock.local_date(clock.now(), tenant.timezone)).days
+    time = format_datetime(instant, "HH:mm")
+    if days in (0, 1):
+        return _("Today, %(time)s", time=time) if days == 0 else _("Tomorrow, %(time)s", time=time)
+    return _("%(day)s, %(time)s", day=str(format_datetime(instant, "EEE d MMM")), time=time)
