@@ -16,7 +16,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 
 from config import Settings, load
-from tenants import network
+from rehearsal.servers import write_private
+from tenants import network, payments, subscribers
+from tenants.catalog import Package
+from tenants.payments import MpesaAccount
 from wavu import accounts, clock, ids, tenancy
 from wavu.accounts import Membership, Person, second_factor
 from wavu.app import create_app
@@ -35,16 +38,45 @@ class Isp(NamedTuple):
     manager: tuple[str, str]
     nas_address: str
     nas_identifier: str
+    mpesa: tuple[str, str, str]
+    packages: tuple[dict[str, Any], ...]
+
+
+def _package(
+    name: str, name_sw: str, shillings: int, validity: str, count: int, mbps: int, **more: Any
+) -> dict[str, Any]:
+    return {
+        "name": name, "name_sw": name_sw, "price_cents": shillings * 100, "validity": validity,
+        "validity_count": count, "speed_down_bps": mbps * 1_000_000, "speed_up_bps": mbps * 500_000, **more,
+    }  # fmt: skip
+
+
+_HOTSPOT = (
+    _package("1 hour", "Saa 1", 10, "hours", 1, 5),
+    _package("Until midnight", "Hadi usiku wa manane", 30, "until_midnight", 1, 5),
+    _package("1 day", "Siku 1", 50, "days", 1, 5, popular=True),
+    _package("Bundle 2 GB", "Kifurushi GB 2", 100, "days", 7, 8, data_cap_bytes=2_000_000_000),
+    _package("1 week", "Wiki 1", 250, "days", 7, 8, devices=2),
+    _package("1 month", "Mwezi 1", 900, "months", 1, 10, devices=2),
+)
+_HOME = (
+    _package("Day pass", "Pasi ya siku", 80, "days", 1, 10),
+    _package("Week pass", "Pasi ya wiki", 400, "days", 7, 10, devices=2, popular=True),
+    _package("Home 10", "Nyumbani 10", 1500, "months", 1, 10, devices=5, sold_on_pppoe=True),
+    _package("Home 20", "Nyumbani 20", 2500, "months", 1, 20, devices=8, sold_on_pppoe=True),
+)
 
 
 ISPS = (
     Isp(
         "pendo", "Pendo WiFi", "mtaa", "#00853e", "+254700000001", "en",
         ("Achieng Otieno", "achieng@pendo.test"), ("Brian Mwangi", "brian@pendo.test"), "127.0.1.10", "pendo-kasarani",
+        ("paybill", "600100", "600100"), _HOTSPOT,
     ),
     Isp(
         "kilimani", "Kilimani Fibre", "nyumba", "#1d4ed8", "+254700000002", "sw",
         ("Halima Abdi", "halima@kilimani.test"), ("Kevin Kamau", "kevin@kilimani.test"), "127.0.1.20", "kilimani-core",
+        ("till", "600200", "5123456"), _HOME,
     ),
 )  # fmt: skip
 STAFF = ("Wanjiru Njeri", "wanjiru@wavu.test")
@@ -60,6 +92,9 @@ def _secrets() -> dict[str, str]:
 
     for isp in ISPS:
         keep(f"nas {isp.slug}", secrets.token_urlsafe(24))
+        keep(f"line {isp.slug}", _password())
+        for part in ("consumer_key", "consumer_secret", "passkey"):
+            keep(f"{part} {isp.slug}", secrets.token_hex(16))
         for _, email in (isp.owner, isp.manager):
             keep(email, _password())
     keep(STAFF[1], _password())
@@ -129,8 +164,64 @@ def _isp(isp: Isp, settings: Settings, kept: dict[str, str]) -> Tenant:
                 identifier=isp.nas_identifier,
                 address=isp.nas_address,
                 secret=kept[f"nas {isp.slug}"],
+                login_url=_login_url(isp),
             )
+        _shop(isp, kept)
     return tenant
+
+
+def _login_url(isp: Isp) -> str:
+    return f"http://{isp.nas_address}:{os.environ.get('ROUTER_HOTSPOT_PORT', '8180')}/login"
+
+
+def _daraja(isp: Isp, kept: dict[str, str]) -> dict[str, str]:
+    return {part: kept[f"{part} {isp.slug}"] for part in ("consumer_key", "consumer_secret", "passkey")}
+
+
+def _shop(isp: Isp, kept: dict[str, str]) -> None:
+    """Packages, an M-Pesa account at the simulator, and one fibre line that has paid. In the tenant's scope."""
+    if db.session.scalar(select(Package.id).limit(1)) is None:
+        for position, package in enumerate(isp.packages):
+            db.session.add(Package(id=ids.new_id(), position=position, **package))
+        db.session.flush()
+    if db.session.scalar(select(MpesaAccount.id).limit(1)) is None:
+        kind, business, party = isp.mpesa
+        payments.add_account(
+            environment="rehearsal", kind=kind, business_short_code=business, party_b=party, **_daraja(isp, kept)
+        )
+    if subscribers.by_username(_line(isp)) is None:
+        subscribers.add_line(username=_line(isp), password=kept[f"line {isp.slug}"], name="Line 1")
+
+
+def _line(isp: Isp) -> str:
+    return f"{isp.slug}-line1"
+
+
+def _write_peers(settings: Settings, kept: dict[str, str]) -> None:
+    """What the simulators of M-Pesa and of the routers need to know; they wait for these files."""
+    apps = [
+        {
+            **_daraja(isp, kept),
+            "shortcode": isp.mpesa[1],
+            "till": isp.mpesa[2] if isp.mpesa[0] == "till" else None,
+            "name": isp.name.upper(),
+        }
+        for isp in ISPS
+    ]
+    routers = [
+        {
+            "tenant": isp.slug,
+            "name": isp.nas_identifier,
+            "address": isp.nas_address,
+            "identifier": isp.nas_identifier,
+            "secret": kept[f"nas {isp.slug}"],
+            "portal_url": settings.origin(f"{isp.slug}.{settings.platform_domain}") + "/",
+        }
+        for isp in ISPS
+    ]
+    for variable, content in (("DARAJA_APPS", {"apps": apps}), ("ROUTERS", routers)):
+        if path := os.environ.get(variable):
+            write_private(Path(path), json.dumps(content, indent=1))
 
 
 def _summary(settings: Settings, kept: dict[str, str], totp: str) -> dict[str, Any]:
@@ -145,6 +236,8 @@ def _summary(settings: Settings, kept: dict[str, str], totp: str) -> dict[str, A
         "urls": {
             "platform": settings.origin(f"staff.{domain}"),
             "console": settings.origin(f"console.{domain}"),
+            "phones": f"{settings.daraja_rehearsal_url}/phone/",
+            "routers": f"http://127.0.0.1:{os.environ.get('ROUTER_CONTROL_PORT', '8190')}/",
             "portals": {isp.slug: settings.origin(f"{isp.slug}.{domain}") for isp in ISPS},
         },
         "radius": {
@@ -163,6 +256,24 @@ def _summary(settings: Settings, kept: dict[str, str], totp: str) -> dict[str, A
                 for isp in ISPS
             },
         },
+        "daraja": {
+            "base_url": settings.daraja_rehearsal_url,
+            "control_url": f"{settings.daraja_rehearsal_url}/control",
+            "phones_url": f"{settings.daraja_rehearsal_url}/phone/",
+            "tenants": {
+                isp.slug: {
+                    "environment": "rehearsal",
+                    "shortcode": isp.mpesa[1],
+                    "till": isp.mpesa[2] if isp.mpesa[0] == "till" else None,
+                    **_daraja(isp, kept),
+                }
+                for isp in ISPS
+            },
+        },
+        "subscribers": [
+            {"tenant": isp.slug, "username": _line(isp), "password": kept[f"line {isp.slug}"], "package": None}
+            for isp in ISPS
+        ],
         "accounts": accounts_,
     }
 
@@ -174,6 +285,7 @@ def main() -> None:
         totp = _staff(kept)
         for isp in ISPS:
             _isp(isp, settings, kept)
+    _write_peers(settings, kept)
     print(json.dumps(_summary(settings, kept, totp)))
 
 

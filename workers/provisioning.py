@@ -65,7 +65,7 @@ def disconnect_session(event: dict[str, Any]) -> Generator[Callable[[], Answer],
         access.close_session(session_id)
 
 
-def send(order: Order, port: int, bind: str, *, try_seconds: float = TRY_SECONDS) -> Answer:
+def send(order: Order, port: int, bind: str) -> Answer:
     """Sends an order from the address that routers know as their RADIUS server, three times the same bytes.
 
     Raises Outage where no answer of the router comes.
@@ -79,15 +79,15 @@ def send(order: Order, port: int, bind: str, *, try_seconds: float = TRY_SECONDS
         except OSError:
             raise Outage("router") from None
         for _ in range(TRIES):
-            answer = _ask(wire, order, try_seconds)
+            answer = _ask(wire, order)
             if answer is not None:
                 return answer
     raise Outage("router")
 
 
-def _ask(wire: socket.socket, order: Order, seconds: float) -> Answer | None:
+def _ask(wire: socket.socket, order: Order) -> Answer | None:
     """One try. What is no answer to this order is not listened to; a closed port says nothing more than silence."""
-    until = time.monotonic() + seconds
+    until = time.monotonic() + TRY_SECONDS
     try:
         wire.send(order.datagram)
         while (left := until - time.monotonic()) > 0:

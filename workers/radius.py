@@ -15,7 +15,7 @@ import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import NamedTuple
 from uuid import UUID
 
@@ -76,19 +76,26 @@ class Radius:
         self._replies: TTLCache[bytes, bytes] = TTLCache(100_000, ttl=REMEMBER_SECONDS)
         self._warned: TTLCache[tuple[str, str], bool] = TTLCache(10_000, ttl=60)
         self._stop = threading.Event()
+        self._waker: socket.socket | None = None
 
     def stop(self) -> None:
+        """Ends serve(), from any thread or from a signal."""
         self._stop.set()
+        if self._waker is not None:
+            with suppress(OSError):
+                self._waker.send(b".")
 
     def serve(self) -> None:
         """Binds and answers until stop(). Raises OSError where a port is taken."""
         with selectors.DefaultSelector() as selector, ExitStack() as wires:
             for port, drain in zip(self._ports, (self._drain_access, self._drain_accounting), strict=True):
                 selector.register(wires.enter_context(self._open(port)), selectors.EVENT_READ, drain)
+            woken, self._waker = (wires.enter_context(end) for end in socket.socketpair())
+            selector.register(woken, selectors.EVENT_READ, lambda _: None)
             log.info("radius answers", bind=self._bind, ports=self._ports)
             while not self._stop.is_set():
                 # Somebody who wants to get online waits; accounting can.
-                for key, _ in sorted(selector.select(timeout=0.5), key=lambda ready: ready[0].fd):
+                for key, _ in sorted(selector.select(timeout=5), key=lambda ready: ready[0].fd):
                     key.data(key.fileobj)
 
     def _open(self, port: int) -> socket.socket:
@@ -127,10 +134,11 @@ class Radius:
         nas = self._believed(packet, source, Code.ACCESS_REQUEST)
         if nas is None:
             return None
-        known = _request_key(packet, source)
-        if known not in self._replies:
-            self._replies[known] = self._decide(packet, nas)
-        return self._replies[known]
+        key = _request_key(packet, source)
+        reply = self._replies.get(key)
+        if reply is None:
+            reply = self._replies[key] = self._decide(packet, nas)
+        return reply
 
     def _answer_health(self, packet: Packet, source: Source) -> bytes | None:
         """Only the health check on this machine asks; its secret is not a router's."""
@@ -159,18 +167,18 @@ class Radius:
 
     def _decide(self, packet: Packet, nas: Nas) -> bytes:
         request = access.read_request(packet, nas.secret, nas.router_id)
+        about = {"service": request.service.value, "router": str(nas.router_id)}
         with self._app.app_context(), tenant_scope(nas.tenant_id):
             try:
                 with transaction():
+                    gettext = catalogue(tenancy.find_tenant(nas.tenant_id).locale).gettext
                     outcome = access.authorize(request)
-                    locale = tenancy.find_tenant(nas.tenant_id).locale
             except Refused as refused:
-                log.info("access refused", reason=refused.code, router=str(nas.router_id))
-                return access.reject(packet, nas.secret, str(refused))
-            about = {"service": request.service.value, "router": str(nas.router_id)}
+                log.info("access refused", reason=refused.code, **about)
+                return access.reject(packet, nas.secret, gettext(refused.message) % refused.facts)
             if not isinstance(outcome, Grant):
                 log.info("access refused", reason=outcome.reason, **about)
-                return access.reject(packet, nas.secret, outcome.text(catalogue(locale).gettext))
+                return access.reject(packet, nas.secret, outcome.text(gettext))
             log.info("access granted", entitlement=str(outcome.entitlement_id), **about)
         token = ClassToken(ids.new_id(), outcome.entitlement_id)
         class_value = access.seal_class(self._class_key, nas.router_id, token)
@@ -191,15 +199,16 @@ class Radius:
             if report is None:
                 continue
             key = _request_key(report.packet, source)
-            if key in self._replies:
-                replies.append((self._replies[key], source))
-            else:
+            reply = self._replies.get(key)
+            if reply is None:
                 waiting[report.nas.tenant_id][key] = report
+            else:
+                replies.append((reply, source))
         for tenant_id, reports in waiting.items():
             for key in self._store(tenant_id, reports):
                 report = reports[key]
-                self._replies[key] = access.acknowledge(report.packet, report.nas.secret)
-                replies.append((self._replies[key], report.source))
+                reply = self._replies[key] = access.acknowledge(report.packet, report.nas.secret)
+                replies.append((reply, report.source))
         return replies
 
     def _read_report(self, data: bytes, source: Source) -> _Report | None:
@@ -231,9 +240,11 @@ class Radius:
             access.record(updates)
 
     def _nas(self, source: str) -> Nas | None:
-        if source not in self._known:
-            self._known[source] = self._find_nas(source)
-        return self._known[source]
+        try:
+            return self._known[source]
+        except KeyError:
+            nas = self._known[source] = self._find_nas(source)
+            return nas
 
     def _find_nas(self, source: str) -> Nas | None:
         with self._app.app_context():

@@ -177,10 +177,12 @@ def _ledger_rules() -> None:
         CREATE TRIGGER guard BEFORE INSERT OR UPDATE OR DELETE ON ledger_account
             FOR EACH ROW EXECUTE FUNCTION app.ledger_guard();
 
-        CREATE FUNCTION app.ledger_balanced() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, public AS $$
+        CREATE FUNCTION app.ledger_balanced() RETURNS trigger LANGUAGE plpgsql
+        SET search_path = pg_catalog, public AS $$
         DECLARE posting uuid; legs bigint; uneven boolean;
         BEGIN
-            posting := CASE TG_TABLE_NAME WHEN 'ledger_entry' THEN (to_jsonb(NEW)->>'transaction_id')::uuid ELSE NEW.id END;
+            posting := CASE TG_TABLE_NAME
+                WHEN 'ledger_entry' THEN (to_jsonb(NEW)->>'transaction_id')::uuid ELSE NEW.id END;
             SELECT sum(n), bool_or(total <> 0) INTO legs, uneven FROM (
                 SELECT count(*) AS n, sum(amount_cents) AS total FROM public.ledger_entry
                 WHERE tenant_id = NEW.tenant_id AND transaction_id = posting GROUP BY currency) by_currency;
@@ -257,9 +259,11 @@ def _payments() -> None:
 
         CREATE FUNCTION app.intent_guard() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS $$
         BEGIN
-            IF (OLD.amount_cents, OLD.phone, OLD.subscriber_id, OLD.mpesa_account_id, OLD.reference, OLD.token_fingerprint)
+            IF (OLD.amount_cents, OLD.phone, OLD.subscriber_id, OLD.mpesa_account_id, OLD.reference,
+                OLD.token_fingerprint)
                IS DISTINCT FROM
-               (NEW.amount_cents, NEW.phone, NEW.subscriber_id, NEW.mpesa_account_id, NEW.reference, NEW.token_fingerprint)
+               (NEW.amount_cents, NEW.phone, NEW.subscriber_id, NEW.mpesa_account_id, NEW.reference,
+                NEW.token_fingerprint)
             THEN
                 RAISE EXCEPTION 'what an intent asks for never changes' USING ERRCODE = 'restrict_violation';
             END IF;
@@ -332,7 +336,6 @@ def _checkout() -> None:
             original_url text,
             state text NOT NULL DEFAULT 'open' CONSTRAINT ck_purchase_state CHECK (state IN ('open', 'bought')),
             bought_at timestamptz,
-            online_at timestamptz,
             created_at timestamptz NOT NULL DEFAULT now(),
             CONSTRAINT pk_purchase PRIMARY KEY (tenant_id, id),
             CONSTRAINT uq_purchase_tenant_id_nonce UNIQUE (tenant_id, nonce),

@@ -20,7 +20,8 @@ def accept(packet: Packet, secret: bytes, grant: Grant, *, class_value: bytes, i
     reply[_CLASS] = [class_value]
     reply[_MIKROTIK, _RATE_LIMIT] = [rate_limit(grant.speed_up_bps, grant.speed_down_bps).encode()]
     if grant.bytes_left is not None:
-        left = max(1, grant.bytes_left)
+        # A byte less where the lower half would be 0, which by itself is no limit.
+        left = max(1, grant.bytes_left - (grant.bytes_left & 0xFFFFFFFF == 0))
         reply[_MIKROTIK, _TOTAL_LIMIT] = [(left & 0xFFFFFFFF).to_bytes(4)]
         reply[_MIKROTIK, _TOTAL_LIMIT_GIGAWORDS] = [(left >> 32).to_bytes(4)]
     if grant.port_limit is not None:

@@ -36,4 +36,3 @@ class Purchase(TenantRow):
     original_url: Mapped[str | None]
     state: Mapped[str] = mapped_column(default="open")
     bought_at: Mapped[datetime | None]
-    online_at: Mapped[datetime | None]

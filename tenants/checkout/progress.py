@@ -34,7 +34,7 @@ def progress(purchase: Purchase) -> Progress:
     if intent is None:
         return Progress("review", None, 0, 0, None, None, "", "")
     age = (clock.now() - (intent.submitted_at or intent.created_at)).total_seconds()
-    state, retry_in = _state(intent, purchase, age, paid=granted is not None)
+    state, retry_in = _state(intent, purchase, age, granted)
     return Progress(
         state,
         intent.code,
@@ -47,10 +47,10 @@ def progress(purchase: Purchase) -> Progress:
     )
 
 
-def _state(intent: PaymentIntent, purchase: Purchase, age: float, *, paid: bool) -> tuple[str, int]:
+def _state(intent: PaymentIntent, purchase: Purchase, age: float, granted: access.Entitlement | None) -> tuple[str, int]:
     """(state, seconds until another attempt makes sense)."""
-    if paid:
-        return ("online" if purchase.online_at else "paid"), 0
+    if granted is not None:
+        return ("online" if granted.activated_at else "paid"), 0
     begun = (clock.now() - intent.created_at).total_seconds()
     retry_in = max(0, math.ceil(payments.wait_after(intent, purchase.price_cents) - begun))
     if intent.state == "failed":

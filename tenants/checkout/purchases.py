@@ -118,8 +118,8 @@ def _complete(intent: PaymentIntent) -> None:
     try:
         with savepoint():
             ledger.post(
-                f"buy:{purchase.id}",
                 "purchase",
+                f"buy:{purchase.id}",
                 [
                     Leg(ledger.wallet(purchase.subscriber_id), -purchase.price_cents),
                     Leg(ledger.INCOME_ACCESS, purchase.price_cents),

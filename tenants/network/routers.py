@@ -10,12 +10,12 @@ from wavu.db import db
 from wavu.tenancy import NameKind
 
 
-def add_router(*, name: str, identifier: str, address: str, secret: str) -> Router:
+def add_router(*, name: str, identifier: str, address: str, secret: str, login_url: str | None = None) -> Router:
     """Registers a router of the current tenant under the address that it sends from.
 
     Raises NameTaken where the address is another's, and ValueError where it is no IP address.
     """
-    router = Router(id=ids.new_id(), name=name, identifier=identifier)
+    router = Router(id=ids.new_id(), name=name, identifier=identifier, login_url=login_url)
     router.address = tenancy.claim(NameKind.NAS, address)
     router.secret = secret
     db.session.add(router)

@@ -122,8 +122,8 @@ def _credit(account: MpesaAccount, intent: PaymentIntent, said: StkResult, sourc
     assert said.amount_cents is not None
     group = account.shortcode_group
     posted = ledger.post(
-        f"receipt:{account.environment}:{group}:{said.receipt}",
         "mpesa_in",
+        f"receipt:{account.environment}:{group}:{said.receipt}",
         [
             Leg(ledger.mpesa(group), -said.amount_cents),
             Leg(ledger.wallet(intent.subscriber_id), said.amount_cents),

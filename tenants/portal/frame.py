@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import Blueprint, Response, g, request
-from flask_babel import get_locale
+from flask_babel import get_locale, get_translations
 
 from tenants.portal import themes
 from wavu.phone import Phone
@@ -28,6 +28,17 @@ _CSP = (
     "default-src 'none'; style-src {style}; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
+
+
+def gettext(message: str, /, **values: object) -> str:
+    """A text in the reader's language."""
+    text = str(get_translations().gettext(message))
+    return text % values if values else text
+
+
+def ngettext(one: str, many: str, num: int) -> str:
+    """As gettext, for a number of things; the text names it %(num)d."""
+    return str(get_translations().ngettext(one, many, num)) % {"num": num}
 
 
 def address(path: str, arguments: Arguments = ()) -> str:

@@ -6,9 +6,10 @@ import hashlib
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from flask_babel import get_locale, gettext, ngettext
+from flask_babel import get_locale
 
 from tenants import catalog
+from tenants.portal.frame import gettext, ngettext
 from wavu import money
 
 
@@ -69,7 +70,10 @@ def _face(item: Item, currency: str, chosen: bool) -> dict[str, Any]:
     details = [] if lasts.casefold() == title.casefold() else [lasts]
     if item.time_cap_seconds is not None:
         details.append(gettext("%(time)s of use", time=_duration(item.time_cap_seconds)))
-    details.append(gettext("no data limit") if item.data_cap_bytes is None else _size(item.data_cap_bytes))
+    if item.data_cap_bytes is not None:
+        details.append(_size(item.data_cap_bytes))
+    elif item.time_cap_seconds is None:
+        details.append(gettext("unlimited"))
     if item.devices > 1:
         details.append(ngettext("%(num)d device", "%(num)d devices", item.devices))
     return {
@@ -78,7 +82,8 @@ def _face(item: Item, currency: str, chosen: bool) -> dict[str, Any]:
         "price": money.show(item.price_cents, currency),
         "speed": gettext("Up to %(speed)s", speed=speed),
         "speed_short": speed,
-        "details": " · ".join(details),
+        # A line may break between two facts, not inside one.
+        "details": " · ".join(detail.replace(" ", "\N{NO-BREAK SPACE}") for detail in details),
         "popular": item.popular,
         "chosen": chosen,
     }

@@ -11,13 +11,13 @@ from cachetools import LRUCache
 from flask import Response, current_app, g, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
-from flask_babel import gettext as _
 from markupsafe import escape
 
 from tenants import checkout
 from tenants.portal import arrival, shelf, ticket, words
 from tenants.portal.arrival import Arrival
 from tenants.portal.frame import address, bp, links, render, respond
+from tenants.portal.frame import gettext as _
 from tenants.portal.shelf import Shelf
 from tenants.portal.ticket import Ticket
 from wavu.db import savepoint

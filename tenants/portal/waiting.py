@@ -13,7 +13,6 @@ from urllib.parse import urlencode, urlsplit
 from flask import Response, current_app, g, jsonify, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_babel import format_datetime
-from flask_babel import gettext as _
 
 from config import Settings
 from tenants import checkout
@@ -21,6 +20,7 @@ from tenants.checkout import Progress, Purchase
 from tenants.portal import arrival, shelf, ticket, words
 from tenants.portal.arrival import Arrival
 from tenants.portal.frame import address, bp, links, page
+from tenants.portal.frame import gettext as _
 from tenants.portal.shop import router_notice
 from wavu import clock, money
 from wavu.db import savepoint

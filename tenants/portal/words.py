@@ -19,17 +19,14 @@ class Words(NamedTuple):
     again: bool = True
 
 
-_BUSY = Words(N_("M-Pesa is busy"), N_("M-Pesa is busy. Nothing was charged. Try again in 2 minutes."))
+_BUSY = Words(N_("M-Pesa is busy"), N_("Nothing was charged. Try again in 2 minutes."))
 _NO_ANSWER = Words(
     N_("No answer from the phone"),
-    N_(
-        "No answer from the phone. Unlock it and try again. Still nothing: dial *234# to update the SIM menu. "
-        "Nothing was charged."
-    ),
+    N_("Nothing was charged. Unlock the phone and try again. Still nothing: dial *234# to update the SIM menu."),
 )
 _OURS = Words(
     N_("M-Pesa does not work here right now"),
-    N_("Something is set up wrongly on our side; it is not your phone. Nothing was charged. Please tell our team."),
+    N_("Nothing was charged. The fault is on our side, not in your phone. Please tell our team."),
     again=False,
 )
 _UNKNOWN = Words(
@@ -43,39 +40,41 @@ _UNKNOWN = Words(
 FAILURES = {
     "1": Words(
         N_("Not enough M-Pesa balance"),
-        N_("Not enough M-Pesa balance. Nothing was charged. Top up, or choose a smaller package."),
+        N_("Nothing was charged. Top up, or choose a smaller package."),
     ),
     "2": Words(
         N_("Below M-Pesa's smallest amount"),
-        N_("M-Pesa does not take so small an amount. Nothing was charged. Choose another package."),
+        N_("Nothing was charged. M-Pesa does not take so small an amount: choose another package."),
         again=False,
     ),
     "3": Words(
         N_("Above M-Pesa's largest amount"),
-        N_("This is more than M-Pesa takes in one payment. Nothing was charged. Choose a smaller package."),
+        N_("Nothing was charged. M-Pesa does not take so much in one payment: choose a smaller package."),
         again=False,
     ),
     "4": Words(
         N_("Today's M-Pesa limit is reached"),
-        N_("This M-Pesa number has reached its limit for today. Nothing was charged. Pay from another number."),
+        N_("Nothing was charged. Pay from another number, or tomorrow."),
         again=False,
     ),
     **dict.fromkeys(("17", "26", "1025", "9999"), _BUSY),
     "1001": Words(
-        N_("Another request is open on this phone"),
-        N_("Another M-Pesa request is open on this phone. Finish it, wait 1 minute. Nothing was charged."),
+        N_("Another M-Pesa request is open on this phone"),
+        N_("Nothing was charged. Finish the other request, wait a minute, then try again."),
     ),
-    "1019": Words(N_("The request expired"), N_("The request expired before the PIN came. Nothing was charged.")),
-    "1032": Words(N_("You cancelled the request"), N_("You cancelled the request. Nothing was charged.")),
+    "1019": Words(N_("The request expired"), N_("Nothing was charged. The PIN came too late, or not at all.")),
+    "1032": Words(N_("You cancelled the request"), N_("Nothing was charged. Try again, or choose another package.")),
     **dict.fromkeys(("1036", "1037"), _NO_ANSWER),
-    "2001": Words(N_("Wrong PIN"), N_("The M-Pesa PIN was wrong. Nothing was charged. Try again with care.")),
+    "2001": Words(
+        N_("Wrong PIN"), N_("Nothing was charged. Try again with care: M-Pesa locks the PIN after a few wrong ones.")
+    ),
     "8006": Words(
         N_("Your M-Pesa PIN is locked"),
-        N_("M-Pesa has locked your PIN after too many tries. Nothing was charged. Call Safaricom on 100 to open it."),
+        N_("Nothing was charged. Call Safaricom on 100 to open it, or pay from another number."),
     ),
     "unreachable": Words(
         N_("We could not reach M-Pesa"),
-        N_("No request went to your phone. Nothing was charged. Try again in a minute."),
+        N_("Nothing was charged, and no request went to your phone. Try again in a minute."),
     ),
     **dict.fromkeys(("config", "8", "21", "2002", "2006", "2028", "SFC_IC0003"), _OURS),
 }
@@ -83,18 +82,13 @@ FAILURES = {
 NO_REPLY = Words(
     N_("M-Pesa has not answered yet"),
     N_(
-        "Did you enter your PIN? Then do not pay again: we connect you as soon as M-Pesa confirms, even if this page is "
-        "closed. Did nothing come up on your phone? Unlock it and try again."
+        "Did you enter your PIN? Then do not pay again: we connect you as soon as M-Pesa confirms, even if this page "
+        "is closed. Did nothing come up on your phone? Unlock it and try again."
     ),
 )
 REVIEW = Words(
     N_("We are looking into this payment"),
     N_("Do not pay again yet. If money was taken it is not lost: our team sees this payment and sorts it out."),
-    again=False,
-)
-CHECKING = Words(
-    N_("We are checking with M-Pesa"),
-    N_("We are checking with M-Pesa. Do not pay again yet."),
     again=False,
 )
 
@@ -135,7 +129,7 @@ _ROUTER = (
     ("radius-reply", r"radius reply", _DIFFERENT),
 )
 # A Reply-Message of ours, or at least nothing that could pass for an offer: no address, no number to call or pay.
-_QUOTABLE = re.compile(r"(?!.*(\d{5}|\d[\d .-]{6}|://|www\.))[\w .,:;'’!?()%+-]{1,160}")
+_QUOTABLE = re.compile(r"(?!.*(\d{5}|\d[\d .-]{6}|://|www\.))[\w .,:;'!?()%+-]{1,160}")
 
 
 class RouterSays(NamedTuple):

@@ -8,6 +8,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from sqlalchemy import select
 
 from tenants import access, subscribers
 from tenants.access import AccessRequest, AccessSession, Chap, Entitlement, Grant, Refusal, Service
@@ -131,6 +132,15 @@ def test_devices_are_counted_without_the_own_and_without_stale_ones(scene: Scene
     assert isinstance(access.authorize(scene.by_mac(OTHER_MAC)), Grant), "it was not heard of for 14 minutes"
     _session(scene, second, "000000000003", heard=timedelta(minutes=13))
     assert _reason(scene.by_mac(OTHER_MAC)) == "too_many_devices"
+
+
+def test_old_codes_are_forgotten_some_at_a_time(scene: Scene) -> None:
+    for _ in range(12):
+        access.make_login_code(scene.subscriber_id, MAC)
+    for kept in (3, 2, 3):
+        with clock.fixed(NOON + timedelta(days=41)):
+            access.make_login_code(scene.subscriber_id, MAC)
+        assert len(db.session.scalars(select(access.LoginCode.id)).all()) == kept
 
 
 @pytest.mark.parametrize("nobody", ["", "\x00", "AABBCC", "ñandú", "x" * 253])

@@ -59,12 +59,11 @@ def test_a_transaction_is_reversed_at_most_once(book: Book) -> None:
     assert book.balance(a, book.wallet) == 5_000
 
 
-@pytest.mark.parametrize("amounts", [[], [5], [5, -4], [0, 0], [5, -5, 0]])
-def test_legs_that_cannot_balance_are_a_bug(book: Book, amounts: list[int]) -> None:
-    legs = [Leg(MPESA, amount) for amount in amounts]
+def test_legs_that_cannot_balance_are_a_bug(book: Book) -> None:
     with book.app.app_context(), tenant_scope(book.world.a.id), transaction():
-        with pytest.raises(ValueError, match="balance"):
-            ledger.post("bad", "bad", legs)
+        for amounts in ([], [5], [5, -4], [0, 0], [5, -5, 0]):
+            with pytest.raises(ValueError, match="balance"):
+                ledger.post("bad", "bad", [Leg(MPESA, amount) for amount in amounts])
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -29,6 +29,14 @@ PHONE = "0712345678"
 START = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
 
+_NEXT_JOB = """
+UPDATE outbox SET attempts = attempts + 1, lease_until = now() + interval '30 s' WHERE (tenant_id, id) IN (
+    SELECT tenant_id, id FROM outbox WHERE state = 'ready' AND run_at <= now()
+    AND (%(jobs)s::text[] = '{}' OR job = ANY(%(jobs)s)) ORDER BY run_at, id LIMIT 1)
+RETURNING tenant_id, id, attempts
+"""
+
+
 class Shop(NamedTuple):
     """The product with a PayBill for A and a Till for B, and the simulator that it pays through."""
 
@@ -57,12 +65,7 @@ class Shop(NamedTuple):
         """Runs every due job, or those of these names, until none is left. Returns how many ran."""
         ran = 0
         while True:
-            rows = self.admin.execute(
-                "UPDATE outbox SET attempts = attempts + 1, lease_until = now() + interval '30 s' WHERE (tenant_id, id) IN "
-                "(SELECT tenant_id, id FROM outbox WHERE state = 'ready' AND run_at <= now() AND (%s::text[] = '{}' "
-                "OR job = ANY(%s)) ORDER BY run_at, id LIMIT 1) RETURNING tenant_id, id, attempts",
-                (list(jobs), list(jobs)),
-            ).fetchall()
+            rows = self.admin.execute(_NEXT_JOB, {"jobs": list(jobs)}).fetchall()
             if not rows:
                 return ran
             for tenant_id, row, attempt in rows:

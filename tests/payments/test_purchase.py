@@ -241,3 +241,21 @@ def test_credentials_are_sealed(shop: Shop) -> None:
     assert b"key-a" not in sealed
     assert b"secret-a" not in sealed
     assert PHONE not in repr(shop.rows("SELECT * FROM outbox"))
+
+
+def test_many_purchases_each_post_for_themselves(shop: Shop) -> None:
+    """Of both tenants, one after the other: nothing of one stands in the way of the next."""
+    for number in range(3):
+        for tenant_id in shop.packages:
+            shop.buy(tenant_id, phone=f"07220000{number}{1 if tenant_id == shop.world.a.id else 2}")
+    shop.work("send_stk")
+    for prompt in shop.sim.prompts():
+        shop.sim.answer(prompt.checkout_request_id, "pin")
+    shop.sim.wait_idle()
+    shop.work("settle_callback")
+    assert shop.intents() == ["succeeded"] * 6
+    assert shop.rows("SELECT count(*) FROM provider_receipt") == [(6,)]
+    for tenant_id in shop.packages:
+        assert _balance(shop, tenant_id, ledger.INCOME_ACCESS) == 3000
+    assert sum(line.amount for line in shop.sim.book()) == 60
+    shop.check_books()

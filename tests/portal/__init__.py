@@ -1,0 +1,1 @@
+"""What an ISP's customers do and see, over HTTP."""

@@ -87,7 +87,7 @@ class Wire(NamedTuple):
         )  # fmt: skip
 
 
-def request(secret: str, user: str = "someone", password: str = "password", *, signed: bool = True) -> AuthPacket:
+def request(secret: str, user: str = "someone", password: str = "x", *, signed: bool = True) -> AuthPacket:  # noqa: S107
     packet = AuthPacket(secret=secret.encode(), authenticator=AuthPacket.CreateAuthenticator(), id=7)
     packet[1] = [user.encode()]
     packet[2] = [packet.PwCrypt(password)]
@@ -109,7 +109,7 @@ def pppoe(isp: Isp, user: str, password: str, *, challenge: bytes | None = None)
     packet[6], packet[7], packet[31] = [(2).to_bytes(4)], [(1).to_bytes(4)], [PHONE.encode()]
     if challenge is not None:
         del packet[2]
-        digest = hashlib.md5(b"\x09" + password.encode() + (challenge or packet.authenticator)).digest()
+        digest = hashlib.md5(b"\x09" + password.encode() + (challenge or packet.authenticator)).digest()  # noqa: S324
         packet[3] = [b"\x09" + digest]
         if challenge:
             packet[60] = [challenge]

@@ -10,17 +10,18 @@ import subprocess
 import pytest
 from sqlalchemy import text
 
-from tests.radius.conftest import Wire, request
+from tests.radius.conftest import Wire, request, running
 from wavu import radius_probe
 from wavu.db import db, transaction
 from wavu.tenancy import tenant_scope
+from wavu.web.health import Probe
 from workers.radius import Radius
 
 REJECT = 3
 
 
 def _silence(wire: Wire, packet: bytes, source: str) -> bool:
-    return wire.ask(packet, source, timeout=0.3) is None
+    return wire.ask(packet, source, timeout=0.12) is None
 
 
 def test_a_known_router_gets_a_signed_refusal_with_its_reason(wire: Wire) -> None:
@@ -86,6 +87,11 @@ def test_only_the_health_check_learns_that_the_daemon_is_alive(wire: Wire) -> No
     assert daemon.answer(signed, ("127.0.9.1", 1)) is not None, "from this machine, whichever address it binds"
     assert daemon.answer(signed, ("::1", 1)) is not None
     assert daemon.answer(signed, ("10.0.0.5", 1)) is None
+
+
+def test_a_daemon_on_every_address_answers_the_health_check(own_database: dict[str, str]) -> None:
+    with running(own_database | {"RADIUS_BIND": "0.0.0.0"}) as wire:  # noqa: S104 - what is tested
+        assert Probe(wire.settings).check("radius")["radius"].message == "ok"
 
 
 def test_nothing_is_answered_while_the_database_is_away(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,27 @@ from tests.web_look.reading import Page
 from wavu.web.i18n import LOCALES
 from wavu.web.palette import palette
 
-OVERRIDABLE = {"header", "hero", "notice", "help", "footer"}
-PAGES = ("home", "suspended", "error")
+OVERRIDABLE = {"header", "hero", "notice", "packages", "package", "order", "help", "footer"}
+LIVE = {
+    "wait": ("requested", "prompted", "checking"),
+    "fail": ("failed", "no_reply", "review"),
+    "paid": ("paid",),
+    "done": ("online",),
+}
+PAGES = ("home", "suspended", "error", *LIVE)
+SCRIPT = "/assets/0/portal.js"
+
+_PACKAGES = tuple(
+    {
+        "id": f"package-{number}", "name": "1 <i>hour</i>", "price": f"KES {number}0", "speed": "Up to 5 Mbps",
+        "speed_short": "5 Mbps", "details": "no data limit", "popular": number == 1, "chosen": number == 1,
+    }
+    for number in range(3)
+)  # fmt: skip
+_ORDER = {
+    "name": "1 <i>hour</i>", "price": "KES 10", "pay_to": "Mama <b>Njeri</b> Net · 600100", "phone": "2547••••678",
+    "receipt": "TKN4H7XQ2M", "state": "", "url": "/w/1", "status_url": "/w/1/status.json",
+}  # fmt: skip
 
 each_theme = pytest.mark.parametrize("theme", reading.themes(), ids=lambda path: path.name)
 
@@ -27,7 +46,9 @@ def _manifest(theme: Path) -> dict[str, Any]:
     return tomllib.loads((theme / "theme.toml").read_text())
 
 
-def _render(theme: Path, page: str, locale: str, help_phone: str | None = "+254712345678") -> str:
+def _render(
+    theme: Path, page: str, locale: str, help_phone: str | None = "+254712345678", state: str = "", **changed: Any
+) -> str:
     manifest = _manifest(theme)
     isp: dict[str, str | None] = {"name": "Mama <b>Njeri</b> Net", "initials": "MN", "help_phone_shown": "0712 345678"}
     texts = {key: manifest[key][locale] for key in ("headline", "sub")}
@@ -42,6 +63,29 @@ def _render(theme: Path, page: str, locale: str, help_phone: str | None = "+2547
         "message": "A message",
         "reference": "R-1",
         "retry_after": 5,
+        "home_url": "/",
+        "script_url": SCRIPT,
+        "notice": None,
+        "packages": _PACKAGES,
+        "state": "a signed ticket",
+        "buy_url": "/buy",
+        "phone": "",
+        "phone_error": None,
+        "order": MappingProxyType(_ORDER | {"state": state or LIVE.get(page, ("",))[0]}),
+        "left": 45,
+        "left_shown": "0:45",
+        "gone": 30,
+        "text": "What to do",
+        "again_url": "/w/1/again",
+        "retry_in": 0,
+        "retry_shown": "0:00",
+        "go_url": "/w/1/go",
+        "by_itself": True,
+        "ended": False,
+        "until": "Today, 14:32",
+        "onward_url": "http://example.com/",
+        "onward_host": "example.com",
+        **changed,
     }
     return themes.render(theme.name, locale, f"{page}.html", **data)
 
@@ -78,7 +122,8 @@ def test_a_page_keeps_the_contract(theme: Path, page: str, locale: str) -> None:
     assert tags.count("h1") == 1
     assert ("html", {"lang": locale}) in seen.tags
     assert ("body", {"class": f"th-{theme.name}"}) in seen.tags
-    assert "script" not in tags
+    scripts = [attributes for tag, attributes in seen.tags if tag == "script"]
+    assert scripts in ([], [{"src": SCRIPT, "defer": ""}])
     assert "<style>body{margin:0}</style>" in html  # exactly the bytes whose hash the policy names
     assert "Mama &lt;b&gt;Njeri&lt;/b&gt; Net" in html
     addresses = seen.values("href")
@@ -89,9 +134,57 @@ def test_a_page_keeps_the_contract(theme: Path, page: str, locale: str) -> None:
 
 
 @each_theme
+@pytest.mark.parametrize("locale", LOCALES)
+def test_the_pay_form_keeps_its_names(theme: Path, locale: str) -> None:
+    html = _render(theme, "home", locale, phone_error="Wrong", notice="Look", phone='"><b>')
+    seen = Page(html)
+    fields = [(a.get("name"), a.get("type"), a.get("value")) for tag, a in seen.tags if tag == "input"]
+    assert fields == [
+        ("state", "hidden", "a signed ticket"),
+        *(("package", "radio", package["id"]) for package in _PACKAGES),
+        ("phone", "tel", '"><b>'),
+    ]
+    (form,) = (attributes for tag, attributes in seen.tags if tag == "form")
+    assert (form["method"], form["action"], "data-pay" in form) == ("post", "/buy", True)
+    assert [a["data-price"] for _tag, a in seen.tags if "data-price" in a] == ["KES 00", "KES 10", "KES 20"]
+    assert sum("checked" in attributes for _tag, attributes in seen.tags) == 1
+    (button,) = (attributes for tag, attributes in seen.tags if tag == "button")
+    assert "%s" in button["data-say"]
+    assert button["data-busy"]
+    labelled = {attributes.get("for") for tag, attributes in seen.tags if tag == "label"}
+    assert "phone" in labelled
+    (number,) = (attributes for _tag, attributes in seen.tags if attributes.get("name") == "phone")
+    ids = {attributes.get("id") for _tag, attributes in seen.tags}
+    assert set(number["aria-describedby"].split()) == {"phone-error", "phone-hint"} <= ids
+    assert "aria-invalid" in number
+    assert "<i>hour" not in html
+
+
+@each_theme
+def test_a_page_without_packages_has_nothing_to_press(theme: Path) -> None:
+    assert "<form" not in _render(theme, "home", "en", packages=())
+
+
+@each_theme
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize(("page", "state"), [(page, state) for page, states in LIVE.items() for state in states])
+def test_a_page_of_a_purchase_says_where_it_stands(theme: Path, page: str, state: str, locale: str) -> None:
+    html = _render(theme, page, locale, state=state)
+    seen = Page(html)
+    assert [a["role"] for _tag, a in seen.tags if a.get("role")].count("status") == 1
+    live = [attributes for _tag, attributes in seen.tags if "data-poll" in attributes]
+    if page == "done":
+        assert live == []
+        return
+    assert [(a["data-poll"], a["data-state"], a["data-here"]) for a in live] == [("/w/1/status.json", state, "/w/1")]
+    assert "<noscript><meta http-equiv=" in html, "without a script the page comes up again by itself"
+    assert "<i>hour" not in html
+
+
+@each_theme
 def test_without_a_help_phone_there_is_no_empty_link(theme: Path) -> None:
     for page in PAGES:
-        assert "tel:" not in _render(theme, page, "sw", help_phone=None)
+        assert "tel:" not in _render(theme, page, "sw", help_phone=None).replace('type="tel', "")
 
 
 @each_theme
