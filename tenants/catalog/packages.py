@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from datetime import datetime, time, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from tenants.catalog.models import Package
 from wavu.db import db
@@ -24,6 +24,36 @@ def on_sale(channel: Channel) -> list[Package]:
     where = Package.sold_on_hotspot if channel == "hotspot" else Package.sold_on_pppoe
     query = select(Package).where(Package.on_sale, where).order_by(Package.position, Package.price_cents, Package.id)
     return list(db.session.scalars(query))
+
+
+class Offer(NamedTuple):
+    """A package as it is shown to somebody who may buy it."""
+
+    id: UUID
+    price_cents: int
+    popular: bool
+    name: str
+    name_sw: str | None
+    validity: str
+    validity_count: int
+    time_cap_seconds: int | None
+    data_cap_bytes: int | None
+    speed_down_bps: int
+    devices: int
+
+
+_PACKAGE = Package.__table__.c
+_HOTSPOT_OFFERS = (
+    select(*(_PACKAGE[name] for name in Offer._fields))
+    .where(_PACKAGE.tenant_id == func.app.tenant_id(), _PACKAGE.on_sale, _PACKAGE.sold_on_hotspot)
+    .order_by(_PACKAGE.position, _PACKAGE.price_cents, _PACKAGE.id)
+)
+
+
+def hotspot_offers() -> tuple[Offer, ...]:
+    """What on_sale("hotspot") lists, without entities: this is asked each time that a phone opens a portal, and costs a
+    third of it."""
+    return tuple(Offer._make(row) for row in db.session.execute(_HOTSPOT_OFFERS))
 
 
 def find_on_sale(package_id: UUID, channel: Channel) -> Package:

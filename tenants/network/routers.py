@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, func, select
 
 from tenants.network.models import Router
 from wavu import audit, ids, tenancy
@@ -38,6 +38,15 @@ def find_router(router_id: UUID) -> Router | None:
     return db.session.scalar(select(Router).where(Router.id == router_id))
 
 
-def find_by_login_url(url: str) -> Router | None:
-    """The current tenant's router whose hotspot takes log-ins at exactly this address, letter for letter."""
-    return db.session.scalar(select(Router).where(Router.login_url == url).order_by(Router.id).limit(1))
+_ROUTER = Router.__table__.c
+_BY_LOGIN_URL = (
+    select(_ROUTER.id)
+    .where(_ROUTER.tenant_id == func.app.tenant_id(), _ROUTER.login_url == bindparam("url"))
+    .order_by(_ROUTER.id)
+    .limit(1)
+)
+
+
+def find_by_login_url(url: str) -> UUID | None:
+    """The id of the current tenant's router whose hotspot takes log-ins at exactly this address, letter for letter."""
+    return db.session.scalar(_BY_LOGIN_URL, {"url": url})

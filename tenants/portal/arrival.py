@@ -52,10 +52,9 @@ def read(arguments: Mapping[str, str], host: str) -> Arrival:
     """Raises UnknownRouter. Whatever else is wrong in `arguments` counts as absent."""
     login_url, router_id = arguments.get("lo") or None, None
     if login_url is not None:
-        router = network.find_by_login_url(login_url) if _PLAIN.fullmatch(login_url) else None
-        if router is None:
+        router_id = network.find_by_login_url(login_url) if _PLAIN.fullmatch(login_url) else None
+        if router_id is None:
             raise UnknownRouter
-        router_id = router.id
     original, paying = destination(arguments.get("dst", ""), host)
     return Arrival(normalise_mac(arguments.get("mac", "")[:40]), login_url, router_id, original, paying)
 

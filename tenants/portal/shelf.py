@@ -3,52 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
 from flask_babel import get_locale
 
-from tenants import catalog
+from tenants.catalog import Offer
 from tenants.portal.frame import gettext, ngettext
 from wavu import money
 
-
-class Item(NamedTuple):
-    """A package on sale. Two alike shelves look alike, so a tuple of these is the key of the page cache."""
-
-    id: UUID
-    price_cents: int
-    popular: bool
-    name: str
-    name_sw: str | None
-    validity: str
-    validity_count: int
-    time_cap_seconds: int | None
-    data_cap_bytes: int | None
-    speed_down_bps: int
-    devices: int
-
-
-Shelf = tuple[Item, ...]
-
-
-def on_sale() -> Shelf:
-    return tuple(
-        Item(
-            package.id,
-            package.price_cents,
-            package.popular,
-            package.name,
-            package.name_sw,
-            package.validity,
-            package.validity_count,
-            package.time_cap_seconds,
-            package.data_cap_bytes,
-            package.speed_down_bps,
-            package.devices,
-        )
-        for package in catalog.on_sale("hotspot")
-    )
+# Two alike shelves look alike, so one is the key of the page cache.
+Shelf = tuple[Offer, ...]
 
 
 def digest(shelf: Shelf) -> str:
@@ -64,7 +28,7 @@ def faces(shelf: Shelf, currency: str, chosen: str) -> tuple[dict[str, Any], ...
     return tuple(_face(item, currency, str(item.id) == chosen) for item in shelf)
 
 
-def _face(item: Item, currency: str, chosen: bool) -> dict[str, Any]:
+def _face(item: Offer, currency: str, chosen: bool) -> dict[str, Any]:
     title = name(item._asdict())
     lasts, speed = _lasts(item.validity, item.validity_count), _speed(item.speed_down_bps)
     details = [] if lasts.casefold() == title.casefold() else [lasts]

@@ -13,7 +13,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 from markupsafe import escape
 
-from tenants import checkout
+from tenants import catalog, checkout
 from tenants.portal import arrival, shelf, ticket, words
 from tenants.portal.arrival import Arrival
 from tenants.portal.frame import address, bp, links, render, respond
@@ -61,7 +61,7 @@ def home() -> ResponseReturnValue:
     if came.paying is not None:
         # On its way back from the router to a purchase: that page knows what was paid, this one would ask for it again.
         return redirect(address(f"/w/{came.paying}", [("back", "1"), ("err", request.args.get("err", "")[:300])]))
-    return _shop(came, shelf.on_sale(), Said(router_notice(request.args.get("err", ""))))
+    return _shop(came, catalog.hotspot_offers(), Said(router_notice(request.args.get("err", ""))))
 
 
 def router_notice(err: str) -> str | None:
@@ -85,7 +85,7 @@ def buy_again() -> ResponseReturnValue:
 @public(scope="tenant")
 def buy() -> ResponseReturnValue:
     """Guarded by its signed ticket instead of a cookie: see ticket.py."""
-    opened, packages = ticket.unseal(request.form.get("state", "")), shelf.on_sale()
+    opened, packages = ticket.unseal(request.form.get("state", "")), catalog.hotspot_offers()
     phone, chosen = request.form.get("phone", "")[:40].strip(), request.form.get("package", "")[:40]
     if opened.ticket is None or ticket.is_from_elsewhere():
         return _shop(Arrival(), packages, Said(_(_FORGED), status=400, phone=phone, chosen=chosen))

@@ -130,16 +130,15 @@ def _state_page(purchase: Purchase, now: Progress, *, back: bool) -> tuple[str, 
     if now.state in _WAITING:
         left = min(now.seconds_left, _PROMPT_SECONDS)
         return "wait.html", {"left": left, "left_shown": _minutes(left), "gone": _PROMPT_SECONDS - left}
-    if now.state == "paid":
-        has_router = purchase.login_url is not None and purchase.mac is not None
-        return "paid.html", {
-            "go_url": address(f"{path}/go") if has_router else None,
-            "by_itself": has_router and not back,
-        }
-    if now.state == "online":
+    go_url = address(f"{path}/go") if purchase.login_url is not None and purchase.mac is not None else None
+    ended = now.ends_at is not None and now.ends_at <= clock.now()
+    if now.state == "paid" and not ended:
+        return "paid.html", {"go_url": go_url, "by_itself": go_url is not None and not back}
+    if now.state in {"paid", "online"}:
         return "done.html", {
-            "ended": now.ends_at is not None and now.ends_at <= clock.now(),
+            "ended": ended,
             "until": until(now.ends_at) if now.ends_at else None,
+            "go_url": go_url,
             **_onward(purchase.original_url),
         }
     said = {"no_reply": words.NO_REPLY, "review": words.REVIEW}.get(now.state) or words.failure(now.code)

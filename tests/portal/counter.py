@@ -1,4 +1,4 @@
-"""Two ISPs that sell, and what happens to their customers' payments, without M-Pesa: tests/payments has the simulator."""
+"""Two ISPs that sell, and what becomes of their customers' payments. No M-Pesa: tests/payments has the simulator."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from flask import Flask
 from sqlalchemy import select
 
 from tenants import access, catalog, checkout, network, payments
-from tenants.access import Entitlement
 from tenants.catalog import Package
 from tenants.checkout import Purchase
 from tenants.payments import PaymentIntent
@@ -85,15 +84,17 @@ class Counter(NamedTuple):
             purchase.state, purchase.bought_at = "bought", now
 
     def online(self, isp: Isp, nonce: str) -> None:
+        """The router has reported the first session."""
         with self.app.app_context(), tenant_scope(isp.id), transaction():
-            checkout.find_purchase(nonce).online_at = clock.now()
+            granted = access.entitlement_of(checkout.find_purchase(nonce).id)
+            assert granted is not None
+            granted.activated_at = clock.now()
 
     def end(self, isp: Isp, nonce: str) -> None:
         """Makes the service of a purchase a thing of yesterday."""
         with self.app.app_context(), tenant_scope(isp.id), transaction():
-            granted = db.session.scalars(
-                select(Entitlement).where(Entitlement.purchase_id == checkout.find_purchase(nonce).id)
-            ).one()
+            granted = access.entitlement_of(checkout.find_purchase(nonce).id)
+            assert granted is not None
             granted.starts_at, granted.ends_at = clock.now() - timedelta(days=2), clock.now() - timedelta(days=1)
 
 
@@ -102,7 +103,9 @@ def open_counter(app: Flask, world: World) -> Counter:
     packages = {}
     for isp, kind, number in ((world.a, "paybill", "600100"), (world.b, "till", "5123456")):
         with app.app_context(), tenant_scope(isp.id), transaction():
-            packages[isp.id] = {key: _package(position, values) for position, (key, values) in enumerate(HOTSPOT.items())}
+            packages[isp.id] = {
+                key: _package(position, values) for position, (key, values) in enumerate(HOTSPOT.items())
+            }
             payments.add_account(
                 environment="rehearsal", kind=kind, business_short_code="600200" if kind == "till" else number,
                 party_b=number, consumer_key="k", consumer_secret="s", passkey="p",
