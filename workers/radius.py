@@ -75,12 +75,12 @@ class Radius:
             except (BlockingIOError, ConnectionError):
                 return
             try:
-                reply = self.answer(data, source[0])
+                # Nobody can be answered at port 0.
+                reply = self.answer(data, source[0]) if source[1] else None
+                if reply is not None:
+                    wire.sendto(reply, source)
             except Exception as error:
                 log.exception("no answer", error=type(error).__name__)
-                continue
-            if reply is not None:
-                wire.sendto(reply, source)
 
     def answer(self, data: bytes, source: str) -> bytes | None:
         """The reply to a packet, or None where there must be none."""

@@ -108,3 +108,15 @@ def test_radclient_gets_its_reject(wire: Wire) -> None:
     )  # fmt: skip
     assert "Access-Reject" in done.stdout
     assert 'Reply-Message = "No active package."' in done.stdout
+
+
+def test_a_reply_that_cannot_be_sent_does_not_end_the_daemon(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    packet = request(wire.world.a.nas_secret).RequestPacket()
+
+    def refuse(*_: object) -> None:
+        raise OSError("no route")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("workers.radius.Radius.answer", refuse)
+        assert _silence(wire, packet, wire.world.a.nas_address)
+    assert wire.ask(packet, wire.world.a.nas_address) is not None
