@@ -126,6 +126,7 @@ def _outbox() -> None:
             run_at timestamptz NOT NULL DEFAULT now(),
             lease_until timestamptz,
             started_attempt bigint,
+            failures bigint NOT NULL DEFAULT 0,
             first_failed_at timestamptz,
             last_error text,
             done_at timestamptz,
@@ -156,12 +157,12 @@ def _outbox() -> None:
         LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
             SELECT
                 (SELECT coalesce(extract(epoch FROM now() - min(run_at)), 0) FROM public.outbox
-                 WHERE state = 'ready' AND run_at <= now() AND (lease_until IS NULL OR lease_until < now())),
+                 WHERE state = 'ready' AND run_at <= now() AND started_attempt IS DISTINCT FROM attempts),
                 (SELECT count(*) FROM public.outbox WHERE state = 'ready'),
                 (SELECT min(run_at) FROM public.outbox WHERE state = 'ready'),
                 (SELECT count(*) FROM public.outbox WHERE state = 'dead')
         $$;
-        GRANT SELECT (state, run_at, lease_until) ON outbox TO wavu_resolver;
+        GRANT SELECT (state, run_at, attempts, started_attempt) ON outbox TO wavu_resolver;
         CREATE POLICY resolver ON outbox FOR SELECT TO wavu_resolver USING (true);
         ALTER FUNCTION app.outbox_health() OWNER TO wavu_resolver;
         REVOKE ALL ON FUNCTION app.outbox_health() FROM PUBLIC;

@@ -19,7 +19,7 @@ from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import BigInteger, Connection, DateTime, MetaData, Text, Uuid, event
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -235,6 +235,9 @@ def is_outage(error: BaseException | None) -> bool:
     """Whether an error means that the database does not answer, as opposed to a bug of ours."""
     if isinstance(error, DBAPIError):
         state = str(getattr(error.orig, "sqlstate", None) or "")
-        # 57P0x: shutting down, crashed, starting up; 08: connection; 53: out of resources; none: never connected.
-        return error.connection_invalidated or not state or state[:2] in {"08", "53"} or state.startswith("57P")
+        if not state:
+            # Never connected, or cut off; a value that the driver itself refused is a bug of ours.
+            return error.connection_invalidated or isinstance(error, OperationalError | InterfaceError)
+        # 57P0x: shutting down, crashed, starting up; 08: connection; 53: out of resources.
+        return error.connection_invalidated or state[:2] in {"08", "53"} or state.startswith("57P")
     return isinstance(error, (PoolTimeout, Outage))

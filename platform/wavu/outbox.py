@@ -55,6 +55,7 @@ class OutboxRow(TenantRow):
     run_at: Mapped[datetime] = mapped_column(server_default=func.now())
     lease_until: Mapped[datetime | None]
     started_attempt: Mapped[int | None]
+    failures: Mapped[int] = mapped_column(default=0)
     first_failed_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     done_at: Mapped[datetime | None]
@@ -106,11 +107,13 @@ def postpone(row_id: UUID, attempt: int, error: str, *, at_least_seconds: int = 
 
     Returns the new state, or None where the attempt no longer counts.
     """
-    delay = max(at_least_seconds, BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS)) - 1])
+    failures = db.session.scalar(select(OutboxRow.failures).where(OutboxRow.id == row_id)) or 0
+    delay = max(at_least_seconds, BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
     return db.session.scalar(
         update(OutboxRow)
         .where(OutboxRow.id == row_id, OutboxRow.attempts == attempt, OutboxRow.state == "ready")
         .values(
+            failures=OutboxRow.failures + 1,
             first_failed_at=func.coalesce(OutboxRow.first_failed_at, func.now()),
             state=text(f"CASE WHEN first_failed_at < now() - interval '{DEAD_AFTER}' THEN 'dead' ELSE 'ready' END"),
             run_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, delay),
@@ -122,7 +125,8 @@ def postpone(row_id: UUID, attempt: int, error: str, *, at_least_seconds: int = 
 
 
 class Backlog(NamedTuple):
-    """All tenants' work, in numbers. `overdue_seconds` is how long the oldest due row has waited for a worker."""
+    """All tenants' work, in numbers. `overdue_seconds` is how long the oldest due row has waited for a worker to begin
+    it, handed out or not."""
 
     overdue_seconds: float
     waiting: int

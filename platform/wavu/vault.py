@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, ClassVar, overload
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from cachetools import LRUCache
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import current_app
-from sqlalchemy import UniqueConstraint, select, update
+from sqlalchemy import UniqueConstraint, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Mapped
 
 from wavu.db import TenantRow, db, tenant_context
@@ -95,13 +96,26 @@ def _new_key(version: int) -> VaultKey:
     return row
 
 
+def _lock_keys(*, shared: bool) -> None:
+    lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+    db.session.execute(select(lock(func.hashtextextended(str(tenant_context.get()), 31))))
+
+
+def _first_key() -> VaultKey:
+    """Made by one process at a time; who comes second finds it."""
+    db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(tenant_context.get()), 37))))
+    return _key_row() or _new_key(1)
+
+
 def _place(table: str, column: str, row_id: UUID, version: int) -> bytes:
     return f"{tenant_context.get()}|{table}|{column}|{row_id}|{version}".encode()
 
 
 def seal(table: str, column: str, row_id: UUID, value: str) -> bytes:
     """Seals a text for one place of the current tenant. Needs a transaction; makes the tenant's first key if none."""
-    row = _key_row() or _new_key(1)
+    # Shared with other sealers and closed to rotate(), which must not miss a value that is being sealed.
+    _lock_keys(shared=True)
+    row = _key_row() or _first_key()
     nonce = secrets.token_bytes(_NONCE_BYTES)
     sealed = _vault().data_key(row).encrypt(nonce, value.encode(), _place(table, column, row_id, row.version))
     return row.version.to_bytes(_VERSION_BYTES) + nonce + sealed
@@ -164,6 +178,7 @@ def rotate() -> int:
     Older keys only open from then on, for what lies sealed elsewhere, such as a link in a message not yet sent;
     forget_old_keys() deletes them.
     """
+    _lock_keys(shared=False)
     newest = _key_row()
     if newest is None:
         return 0
@@ -171,19 +186,27 @@ def rotate() -> int:
     return sum(_reseal(model, column) for model, column in Sealed.columns)
 
 
-def forget_old_keys(made_before: datetime) -> int:
-    """Deletes the current tenant's data keys that were replaced and are older than an instant. Returns how many.
+def forget_old_keys(replaced_before: datetime) -> int:
+    """Deletes the current tenant's data keys that were replaced before an instant and that no column is sealed with.
 
-    Choose one before which every message has left: what is still sealed with them is lost.
+    Returns how many. Choose an instant before which every message with a sealed link has left.
     """
-    newest = _key_row()
-    old = select(VaultKey).where(
-        VaultKey.created_at < made_before, VaultKey.version < (newest.version if newest else 0)
+    keys = list(db.session.scalars(select(VaultKey).order_by(VaultKey.version)))
+    used = {version for model, column in Sealed.columns for version in _versions(model, column)}
+    gone = 0
+    for key, successor in pairwise(keys):
+        if successor.created_at < replaced_before and key.version not in used:
+            db.session.delete(key)
+            gone += 1
+    return gone
+
+
+def _versions(model: type[TenantRow], column: str) -> set[int]:
+    attribute: InstrumentedAttribute[bytes | None] = getattr(model, column)
+    heads = db.session.scalars(
+        select(func.substr(attribute, 1, _VERSION_BYTES)).where(attribute.is_not(None)).distinct()
     )
-    rows = list(db.session.scalars(old))
-    for row in rows:
-        db.session.delete(row)
-    return len(rows)
+    return {int.from_bytes(each) for each in heads if each}
 
 
 def _reseal(model: type[TenantRow], column: str) -> int:

@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 from config import Settings, load
 from migrations import roles
 from rehearsal.servers import Postgres, free_port
+from tests.browser_client import Browser
 from tests.stack import PASSWORD, Stack, migrate
 from tests.world import CONSOLE_HOST, build_world
 from wavu.app import create_app
@@ -66,6 +67,8 @@ def test_a_stuck_outbox_and_a_lost_redis_show(own_app: Flask, servers: Stack, ow
     with psycopg.connect(servers.admin(database), autocommit=True) as admin:
         admin.execute("UPDATE outbox SET run_at = now() - interval '5 minutes'")
         assert _health(client)[1]["outbox"] == "oldest job overdue by 300 s"
+        admin.execute("UPDATE outbox SET attempts = 3, lease_until = now() + interval '1 minute'")
+        assert _health(client)[1]["outbox"] == "oldest job overdue by 300 s", "handed out is not begun"
         admin.execute("UPDATE outbox SET state = 'dead' WHERE id = (SELECT min(id::text)::uuid FROM outbox)")
         assert _health(client)[1]["outbox"] == "1 jobs given up"
     kept = own_app.extensions["health"]._client
@@ -89,7 +92,13 @@ def test_postgres_going_away_is_a_503_and_heals(
         ask = {"path": "/", "base_url": f"https://{world.a.host}"}
         first = client.get(**ask)
         assert first.status_code == 200, first.text
+        signed_in = Browser(app)
+        signed_in.sign_in(CONSOLE_HOST, world.a.owner)
         postgres.kill()
+        for path in ("/", "/team", "/account"):
+            response = signed_in.get(CONSOLE_HOST, path)
+            assert (response.status_code, response.headers.get("Retry-After")) == (503, "5"), path
+        assert signed_in.post(CONSOLE_HOST, "/team/invite", {"email": "x@y.test"}).status_code == 503
         for path, host in (("/", world.a.host), ("/sign-in", CONSOLE_HOST), ("/", "unknown.example")):
             response = client.get(path, base_url=f"https://{host}")
             expected = 200 if path == "/sign-in" else 503

@@ -77,6 +77,7 @@ def test_keys_are_rotated_by_command_and_the_old_ones_can_be_dropped(world: Worl
             assert _router(world).secret == world.a.nas_secret
             assert _router(world).secret_sealed != sealed
             assert sorted(db.session.scalars(select(VaultKey.version))) == [1, 2], "the old one still opens"
+            assert vault.forget_old_keys(clock.now() - timedelta(days=3)) == 0, "only just replaced"
             later = clock.now() + timedelta(minutes=1)
             assert vault.forget_old_keys(later) == 1
             assert _router(world).secret == world.a.nas_secret

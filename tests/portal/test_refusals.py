@@ -25,7 +25,7 @@ BAD = {
     "07123456789012": "That is not a phone number.",
     "0712345678'; DROP TABLE purchase; --": "That is not a phone number.",
     "<script>alert(1)</script>": "That is not a phone number.",
-    "٠٧١٢٣٤٥٦٧٨\0": "That is not a phone number.",
+    "07123\0678": "That is not a phone number.",
     "+44 20 7946 0958": "M-Pesa needs a Kenyan mobile number",
     "+255 712 345 678": "M-Pesa needs a Kenyan mobile number",
     "+1 212 555 2368": "M-Pesa needs a Kenyan mobile number",
@@ -71,8 +71,8 @@ def test_invented_fields_change_nothing(customer: Customer, counter: Counter) ->
     a, b = counter.world.a, counter.world.b
     customer.opens(a)
     extra = {
-        "price": "1", "price_cents": "100", "amount": "1", "tenant": str(b.id), "tenant_id": str(b.id), "nonce": "0" * 32,
-        "mac": "02:00:00:00:00:99", "lo": "http://evil.test/login", "login_url": "http://evil.test/login",
+        "price": "1", "price_cents": "100", "amount": "1", "tenant": str(b.id), "tenant_id": str(b.id),
+        "nonce": "0" * 32, "mac": "02:00:00:00:00:99", "lo": "http://evil.test/login", "login_url": "http://evil.test/login",
         "router_id": str(b.router_id), "dst": "http://evil.test/", "original_url": "http://evil.test/", "host": b.host,
     }  # fmt: skip
     nonce = nonce_of(customer.pays(a, **extra))

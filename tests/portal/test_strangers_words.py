@@ -16,37 +16,44 @@ LOGIN_TARGETS = (
     "http://127.0.9.1:8181/login", "http://127.0.9.2:8180/login", "http://127.0.9.1:8180/", "http://127.0.9.1:8180",
     f"{OWN}/", f"{OWN}x", f"{OWN}?", f"{OWN}?next=http://evil.test", f"{OWN}#", f"{OWN}#x", f" {OWN}", f"{OWN} ",
     f"{OWN}\n", f"{OWN}\0", f"\t{OWN}", f"{OWN};", f"{OWN}%00", f"{OWN}/../admin", "http://127.0.9.1:8180//login",
-    "http://127.0.9.1:8180/Login", "HTTP://127.0.9.1:8180/login", "http:/127.0.9.1:8180/login", "//127.0.9.1:8180/login",
-    "127.0.9.1:8180/login", "http:127.0.9.1:8180/login", "http:\\\\127.0.9.1:8180\\login",
+    "http://127.0.9.1:8180/Login", "HTTP://127.0.9.1:8180/login", "http:/127.0.9.1:8180/login",
+    "//127.0.9.1:8180/login", "127.0.9.1:8180/login", "http:127.0.9.1:8180/login", "http:\\\\127.0.9.1:8180\\login",
     "http://127.0.9.1:8180\\@evil.test/login", "http://evil.test@127.0.9.1:8180/login",
-    "http://127.0.9.1:8180@evil.test/login", "http://127.0.9.1:8180/login@evil.test", "http://user:pass@127.0.9.1:8180/login",
-    "http://127.0.9.1:8180.evil.test/login", "http://evil.test/http://127.0.9.1:8180/login", "http://2130708737:8180/login",
-    "http://0177.0.9.1:8180/login", "http://[::ffff:127.0.9.1]:8180/login", "http://127.0.9.1。evil.test:8180/login",
-    "http://１２７.0.9.1:8180/login", "javascript:alert(1)", "javascript://127.0.9.1:8180/login", "data:text/html,<script>",
-    "file:///etc/passwd", "ftp://127.0.9.1:8180/login", "/login", "login", "?", "' OR login_url IS NOT NULL --", "%", "_" * 26,
-    "http://127.0.9.1:8180/%6cogin", OWN.replace("/login", "/login\r\nSet-Cookie: x=1"), "x" * 3000, "\ud83d\ude00", "\u202e" + OWN,
+    "http://127.0.9.1:8180@evil.test/login", "http://127.0.9.1:8180/login@evil.test",
+    "http://user:pass@127.0.9.1:8180/login", "http://127.0.9.1:8180.evil.test/login",
+    "http://evil.test/http://127.0.9.1:8180/login", "http://2130708737:8180/login", "http://0177.0.9.1:8180/login",
+    "http://[::ffff:127.0.9.1]:8180/login", "http://127.0.9.1\u3002evil.test:8180/login",
+    "http://\uff11\uff12\uff17.0.9.1:8180/login", "javascript:alert(1)", "javascript://127.0.9.1:8180/login",
+    "data:text/html,<script>", "file:///etc/passwd", "ftp://127.0.9.1:8180/login", "/login", "login", "?",
+    "' OR login_url IS NOT NULL --", "%", "_" * 26, "http://127.0.9.1:8180/%6cogin",
+    OWN.replace("/login", "/login\r\nSet-Cookie: x=1"), "x" * 3000, "\ud83d\ude00", "\u202e" + OWN,
 )  # fmt: skip
 
 DESTINATIONS = (
-    "javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\nscript:alert(1)", "\x01javascript:alert(1)", "data:text/html,<script>1</script>",
-    "vbscript:x", "file:///etc/passwd", "ftp://example.com/", "blob:http://example.com/1", "view-source:http://example.com/",
-    "//evil.test/", "///evil.test/", "\\\\evil.test\\", "/\\evil.test", "http:evil.test", "http:/evil.test", "http:///evil.test",
-    "http://", "https://", "http://@/", "http://user@evil.test/", "http://user:pass@evil.test/", "http://good.test@evil.test/",
-    "http://good.test%40evil.test/", "http://good.test\\@evil.test/", "http://good.test\t.evil.test/", "http://evil.test/\r\nX: 1",
-    "http://evil.test/\0", " http://evil.test/", "http://evil.test/ x", "http://evil .test/", "http://[::1]/", "http://[bad/",
-    "http://evil.test:99999/", "http://evil.test:x/", "http://ｅvil.test/", "http://evil。test/", "http://-evil.test/",
-    "http://evil-.test/", "http://evil..test/", "http://.evil.test/", "http://" + "a" * 300 + ".test/", "http://evil.test/" + "x" * 3000,
-    "http://evil.test/\u202eexe", "mailto:x@y.test", "tel:+254700000001", "sms:1", "intent://x#Intent;end", "about:blank", "",
+    "javascript:alert(1)", "JaVaScRiPt:alert(1)", "java\nscript:alert(1)", "\x01javascript:alert(1)",
+    "data:text/html,<script>1</script>", "vbscript:x", "file:///etc/passwd", "ftp://example.com/",
+    "blob:http://example.com/1", "view-source:http://example.com/", "//evil.test/", "///evil.test/",
+    "\\\\evil.test\\", "/\\evil.test", "http:evil.test", "http:/evil.test", "http:///evil.test", "http://",
+    "https://", "http://@/", "http://user@evil.test/", "http://user:pass@evil.test/", "http://good.test@evil.test/",
+    "http://good.test%40evil.test/", "http://good.test\\@evil.test/", "http://good.test\t.evil.test/",
+    "http://evil.test/\r\nX: 1", "http://evil.test/\0", " http://evil.test/", "http://evil.test/ x",
+    "http://evil .test/", "http://[::1]/", "http://[bad/", "http://evil.test:99999/", "http://evil.test:x/",
+    "http://\uff45vil.test/", "http://evil\u3002test/", "http://-evil.test/", "http://evil-.test/",
+    "http://evil..test/", "http://.evil.test/", "http://" + "a" * 300 + ".test/", "http://evil.test/" + "x" * 3000,
+    "http://evil.test/\u202eexe", "mailto:x@y.test", "tel:+254700000001", "sms:1", "intent://x#Intent;end",
+    "about:blank", "",
 )  # fmt: skip
 INERT = (
     "http://captive.apple.com/hotspot-detect.html", "http://connectivitycheck.gstatic.com/generate_204",
-    "http://www.gstatic.com/generate_204", "http://clients3.google.com/generate_204", "http://detectportal.firefox.com/success.txt",
-    "http://www.msftconnecttest.com/connecttest.txt", "http://isp-a.wavu.test/", "https://isp-a.wavu.test/buy",
+    "http://www.gstatic.com/generate_204", "http://clients3.google.com/generate_204",
+    "http://detectportal.firefox.com/success.txt", "http://www.msftconnecttest.com/connecttest.txt",
+    "http://isp-a.wavu.test/", "https://isp-a.wavu.test/buy",
 )  # fmt: skip
 SCRIPTS = (
-    "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='alert(1)", "</title><svg/onload=alert(1)>",
-    "{{ 7*7 }}", "{% raw %}", "%(message)s %s %d", "\ue100\ue101\ue102\ue103", "javascript:alert(1)", "&lt;b&gt;", "\0<b>",
-    "Call 0700 111 222 and pay", "Go to www.evil.test", "Win! http://evil.test", "a" * 4000, "‮evil", "<!--",
+    "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "' onmouseover='alert(1)",
+    "</title><svg/onload=alert(1)>", "{{ 7*7 }}", "{% raw %}", "%(message)s %s %d", "\ue100\ue101\ue102\ue103",
+    "javascript:alert(1)", "&lt;b&gt;", "\0<b>", "Call 0700 111 222 and pay", "Go to www.evil.test",
+    "Win! http://evil.test", "a" * 4000, "\u202eevil", "<!--",
 )  # fmt: skip
 
 
@@ -58,14 +65,12 @@ def test_the_lists_are_long_enough() -> None:
 @pytest.mark.parametrize("target", LOGIN_TARGETS)
 def test_a_log_in_target_must_be_a_router_of_this_isp(customer: Customer, counter: Counter, target: str) -> None:
     isp = counter.world.a
-    query = "&".join(
-        f"{key}={quote(value, errors='surrogatepass')}" for key, value in (("mac", "02ABCD000001"), ("lo", target))
-    )
-    response = customer.browser.get(isp.host, f"/?{query}")
+    quoted = quote(target, errors="surrogatepass")
+    response = customer.browser.get(isp.host, f"/?mac=02ABCD000001&lo={quoted}")
     assert response.status_code == 422
     assert "is not one of ours" in customer.text
     assert "<form" not in response.text
-    assert "evil" not in response.text.replace(quote(target), "").replace(urlencode({"lo": target}), "")
+    assert "evil" not in customer.text
     assert counter.purchases(isp) == []
 
 

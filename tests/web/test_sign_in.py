@@ -280,3 +280,42 @@ def test_attempts_are_kept_without_the_address_in_clear(world: World, browser: B
         attempt = db.session.scalars(select(LoginAttempt)).one()
         assert attempt.person_id is None
         assert "canary-x" not in repr(vars(attempt))
+
+
+def test_a_second_factor_that_is_on_is_not_replaced_by_whoever_has_the_password(world: World, browser: Browser) -> None:
+    with tenant_scope(PLATFORM_ID), transaction():
+        db.session.execute(text("UPDATE credential SET totp_sealed = NULL, totp_confirmed_at = NULL"))
+    thief = Browser(browser.client.application)
+    for each in (browser, thief):
+        each.get(STAFF_HOST, "/sign-in")
+        each.post(STAFF_HOST, "/sign-in", {"email": world.staff.email, "password": PASSWORD})
+        each.get(STAFF_HOST, "/second-factor")
+    shown = browser.page.find(id="secret")
+    assert shown is not None
+    secret = re.sub(r"\s", "", str(shown.get("value") or shown.get_text()))
+    code = {"code": pyotp.TOTP(secret).at(clock.now())}
+    assert browser.post(STAFF_HOST, "/second-factor", code).status_code == 200
+    assert thief.get(STAFF_HOST, "/second-factor").location == "/sign-in"
+    assert thief.post(STAFF_HOST, "/second-factor", {"code": "123456"}).location == "/sign-in"
+    with tenant_scope(PLATFORM_ID), transaction():
+        credential = db.session.scalars(select(Credential).where(Credential.person_id == world.staff.id)).one()
+        assert credential.totp == secret
+        assert credential.has_second_factor
+
+
+def test_a_removed_colleague_of_the_staff_is_out(world: World, browser: Browser) -> None:
+    browser.sign_in(STAFF_HOST, world.admin, world)
+    with tenant_scope(PLATFORM_ID), transaction():
+        db.session.execute(text("DELETE FROM membership WHERE person_id = :p"), {"p": world.admin.id})
+    assert browser.get(STAFF_HOST).location == "/sign-in"
+    assert browser.get(STAFF_HOST, "/sign-in").status_code == 200, "and not sent round in a circle"
+
+
+def test_a_reset_password_works_at_once_after_too_many_guesses(world: World, browser: Browser) -> None:
+    browser.get(CONSOLE_HOST, "/sign-in")
+    for _ in range(6):
+        browser.post(CONSOLE_HOST, "/sign-in", {"email": world.a.owner.email, "password": "guess"})
+    with tenant_scope(PLATFORM_ID), transaction():
+        accounts.set_password(accounts.find_person(world.a.owner.id), "four blue elephants")
+    right = {"email": world.a.owner.email, "password": "four blue elephants"}
+    assert browser.post(CONSOLE_HOST, "/sign-in", right).location == "/"

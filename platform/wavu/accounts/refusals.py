@@ -27,6 +27,11 @@ class WrongCode(Refused):
     message = N_("That code is not right. Codes change every 30 seconds; check your phone's clock.")
 
 
+class AlreadyEnrolled(Refused):
+    kind = Kind.CONFLICT
+    message = N_("Two-step sign-in is on already. Sign in with a code from your phone.")
+
+
 class WeakPassword(Refused):
     message = N_("This password is too easy to guess. Use 10 characters or more: three unrelated words work well.")
 

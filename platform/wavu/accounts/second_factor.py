@@ -13,7 +13,7 @@ from sqlalchemy import select
 from wavu import clock, ids
 from wavu.accounts.events import CredentialChanged
 from wavu.accounts.models import Credential, Person
-from wavu.accounts.refusals import WrongCode
+from wavu.accounts.refusals import AlreadyEnrolled, WrongCode
 from wavu.db import db
 from wavu.events import announce
 
@@ -34,18 +34,28 @@ def credential_of(person_id: UUID, *, lock: bool = False) -> Credential:
 
 
 def begin_enrolment(person: Person) -> tuple[str, str]:
-    """A secret to scan: (base32, otpauth:// address). Kept until confirmed; asking again shows the same one."""
+    """A secret to scan: (base32, otpauth:// address). Kept until confirmed; asking again shows the same one.
+
+    Raises AlreadyEnrolled: a second factor that is on is never replaced, only turned off by who holds it.
+    """
     credential = credential_of(person.id, lock=True)
+    if credential.has_second_factor:
+        raise AlreadyEnrolled
     secret = credential.totp
-    if secret is None or credential.has_second_factor:
+    if secret is None:
         secret = pyotp.random_base32()
         credential.totp, credential.totp_confirmed_at, credential.totp_last_step = secret, None, None
     return secret, pyotp.TOTP(secret).provisioning_uri(name=person.email, issuer_name=ISSUER)
 
 
 def confirm_enrolment(person: Person, code: str) -> list[str]:
-    """Turns the second factor on and returns the recovery codes, which are never shown again. Raises WrongCode."""
+    """Turns the second factor on and returns the recovery codes, which are never shown again.
+
+    Raises WrongCode or AlreadyEnrolled.
+    """
     credential = credential_of(person.id, lock=True)
+    if credential.has_second_factor:
+        raise AlreadyEnrolled
     _spend_code(credential, code)
     credential.totp_confirmed_at = clock.now()
     person.second_factor_on = True

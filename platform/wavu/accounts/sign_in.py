@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import and_, delete, func, select, update
 
 from wavu import clock, ids
 from wavu.accounts import passwords, second_factor
@@ -206,8 +206,11 @@ def complete_enrolment(session: Session, code: str, place: Place) -> list[str] |
         _note(person.id, person.email, place, "wrong code")
         return refusal
     announce(CredentialChanged(person_id=session.person.id, what="second factor on", change_id=ids.new_id()))
+    # Whoever else waited to enrol with the password alone must now sign in with a code.
+    others = SignIn.person_id == person.id, SignIn.stage == "enrolment", SignIn.id != session.row.id
+    db.session.execute(delete(SignIn).where(*others))
     if session.row.stage == "enrolment":
-        _complete(session.row, session.person, place)
+        _complete(session.row, person, place)
     return codes
 
 
@@ -354,6 +357,13 @@ def forget_old() -> int:
 
 def _throttled(email: str, place: Place) -> bool:
     mark, failed = ids.fingerprint(email), LoginAttempt.outcome == "refused"
+    # Counted one after another, so that a volley does not pass as one; and a new password begins anew.
+    db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(mark, 23))))
+    renewed = db.session.scalar(
+        select(Credential.password_set_at).join(Person, Person.id == Credential.person_id).where(Person.email == email)
+    )
+    if renewed is not None:
+        failed = and_(failed, LoginAttempt.created_at > renewed)
     by_email, by_address = LoginAttempt.email_fingerprint == mark, LoginAttempt.address == place.address
     return (
         _failures(by_email, by_address, failed) >= _FAILURES_PER_ADDRESS_AND_EMAIL
@@ -363,6 +373,7 @@ def _throttled(email: str, place: Place) -> bool:
 
 
 def _codes_throttled(person: Person, place: Place) -> bool:
+    db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(person.id), 23))))
     wrong = LoginAttempt.person_id == person.id, LoginAttempt.outcome == "wrong code"
     if _failures(*wrong) < _CODE_FAILURES:
         return False

@@ -54,6 +54,7 @@ def invite(*, email: str, role: str, invited_by: str, tenant: Tenant, name: str 
     email = email.strip().lower()
     if role not in roles_of(tenant.kind):
         raise UnknownRole
+    _one_at_a_time(f"{tenant.id}{email}")
     if any(member.person.email == email for member in members()):
         raise AlreadyMember(email=email)
     invitation = db.session.scalar(select(Invitation).where(Invitation.email == email).with_for_update())
@@ -65,6 +66,11 @@ def invite(*, email: str, role: str, invited_by: str, tenant: Tenant, name: str 
     db.session.add(invitation)
     audit.record("team.invited", subject=invitation.id, email=email, role=role)
     return invitation
+
+
+def _one_at_a_time(what: str) -> None:
+    """Holds back whoever does the same at the same moment, until this transaction ends."""
+    db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 29))))
 
 
 def resend(invitation_id: UUID) -> Invitation:
@@ -146,6 +152,7 @@ def accept(token: str, *, name: str, password: str) -> Person:
     For a person who has an account the name and password are ignored: they sign in with what they have. Runs in the
     platform's scope. Raises LinkExpired or WeakPassword.
     """
+    _one_at_a_time(ids.fingerprint(token))
     offer = offer_of(token)
     person = offer.person
     if person is None:

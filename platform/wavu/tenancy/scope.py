@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from uuid import UUID
 
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from wavu.db import NoTenant, assert_no_transaction, db, set_tenant_sql, tenant_context
 from wavu.tenancy.models import PLATFORM_ID
@@ -52,7 +52,7 @@ def visiting(tenant_id: UUID) -> Iterator[None]:
     except BaseException:
         tenant_context.reset(token)
         # A failed statement has ended the transaction; its rollback takes the name back too.
-        with suppress(DBAPIError):
+        with suppress(SQLAlchemyError):
             session.execute(text(set_tenant_sql(PLATFORM_ID)))
         raise
     tenant_context.reset(token)

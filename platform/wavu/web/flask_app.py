@@ -13,7 +13,7 @@ from werkzeug.routing import MapAdapter
 
 from config import Settings
 from wavu import accounts, audit
-from wavu.db import db, transaction
+from wavu.db import db, is_outage, transaction
 from wavu.tenancy import PLATFORM_ID, tenant_scope
 from wavu.web.access import access_of, gather
 from wavu.web.hosts import Hosts, Site
@@ -75,6 +75,8 @@ class WavuFlask(Flask):
     def handle_exception(self, e: Exception) -> Response:
         """An error outside any view, such as a commit that failed: what the request had read is gone by now."""
         g.tenant = g.signed_in = None
+        if is_outage(e):
+            return self.finalize_request(self.handle_user_exception(e), from_error_handler=True)
         return super().handle_exception(e)
 
 

@@ -13,6 +13,7 @@ from wavu.errors import N_, Kind, Refused
 from wavu.tenancy import PLATFORM_ID, Tenant, TenantSuspended, find_tenant
 from wavu.web.access import PUBLIC, SIGNED_IN, access_of
 from wavu.web.hosts import Site
+from wavu.web.sessions import forget
 
 
 class NotAllowed(Refused):
@@ -57,7 +58,12 @@ def _admit_member(site: Site, who: str, scope: str) -> Response | None:
     tenant = find_tenant(chosen) if chosen else None
     membership = accounts.membership_of(g.signed_in.person.id) if tenant else None
     if tenant is None or membership is None:
-        return _redirect("auth.choose_tenant") if site.surface == "console" else ask_to_sign_in()
+        if site.surface == "console":
+            return _redirect("auth.choose_tenant")
+        # Not of the staff any more: this browser's session is no use here.
+        accounts.end_session(g.signed_in.row.id, g.signed_in.person.id)
+        forget()
+        return ask_to_sign_in()
     g.tenant, g.membership = tenant, membership
     g.can_switch = site.surface == "console" and len(accounts.tenants_of(g.signed_in.person.id)) > 1
     g.permissions = accounts.roles_of(tenant.kind)[membership.role].permissions
