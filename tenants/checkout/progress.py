@@ -47,7 +47,9 @@ def progress(purchase: Purchase) -> Progress:
     )
 
 
-def _state(intent: PaymentIntent, purchase: Purchase, age: float, granted: access.Entitlement | None) -> tuple[str, int]:
+def _state(
+    intent: PaymentIntent, purchase: Purchase, age: float, granted: access.Entitlement | None
+) -> tuple[str, int]:
     """(state, seconds until another attempt makes sense)."""
     if granted is not None:
         return ("online" if granted.activated_at else "paid"), 0

@@ -100,19 +100,27 @@ class Counter(NamedTuple):
 
 def open_counter(app: Flask, world: World) -> Counter:
     """Gives both ISPs packages, a PayBill or a Till, and a router that takes log-ins."""
-    packages = {}
-    for isp, kind, number in ((world.a, "paybill", "600100"), (world.b, "till", "5123456")):
-        with app.app_context(), tenant_scope(isp.id), transaction():
-            packages[isp.id] = {
-                key: _package(position, values) for position, (key, values) in enumerate(HOTSPOT.items())
-            }
-            payments.add_account(
-                environment="rehearsal", kind=kind, business_short_code="600200" if kind == "till" else number,
-                party_b=number, consumer_key="k", consumer_secret="s", passkey="p",
-            )  # fmt: skip
-            (router,) = network.routers()
-            router.login_url = login_url(isp)
+    packages = {
+        isp.id: set_up_shop(app, isp, kind, number)
+        for isp, kind, number in ((world.a, "paybill", "600100"), (world.b, "till", "5123456"))
+    }
     return Counter(app, world, packages)
+
+
+def set_up_shop(app: Flask, isp: Isp, kind: str, number: str) -> dict[str, UUID]:
+    """Gives an ISP all that it needs to sell; returns its packages by the keys of HOTSPOT."""
+    with app.app_context(), tenant_scope(isp.id), transaction():
+        payments.add_account(
+            environment="rehearsal", kind=kind, business_short_code="600200" if kind == "till" else number,
+            party_b=number, consumer_key="k", consumer_secret="s", passkey="p",
+        )  # fmt: skip
+        router = network.find_nas(isp.nas_address)
+        if router is None:
+            router = network.add_router(
+                name=isp.name, identifier=isp.name, address=isp.nas_address, secret="nas secret"
+            )
+        router.login_url = login_url(isp)
+        return {key: _package(position, values) for position, (key, values) in enumerate(HOTSPOT.items())}
 
 
 def _package(position: int, values: dict[str, Any]) -> UUID:
