@@ -105,7 +105,7 @@ def _account(world: World, tenant_id: UUID) -> dict[str, str]:
     return {"kind": "till", "business_short_code": "600200", "party_b": "5123456"}
 
 
-def _open_shop(world: World, sim: Simulator, tenant_id: UUID) -> UUID:
+def open_shop(world: World, sim: Simulator, tenant_id: UUID) -> UUID:
     numbers, name = _account(world, tenant_id), "a" if tenant_id == world.a.id else "b"
     secrets = {"consumer_key": f"key-{name}", "consumer_secret": f"secret-{name}", "passkey": f"passkey-{name}"}
     sim.add_app(
@@ -142,7 +142,7 @@ def shop(own_database: dict[str, str], servers: Any, sim: Simulator, monkeypatch
     packages: dict[UUID, UUID] = {}
     for isp in (world.a, world.b):
         with app.app_context(), tenant_scope(isp.id), transaction():
-            packages[isp.id] = _open_shop(world, sim, isp.id)
+            packages[isp.id] = open_shop(world, sim, isp.id)
     server = make_server("127.0.0.1", port, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
