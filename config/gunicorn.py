@@ -17,6 +17,8 @@ max_requests = 20_000
 max_requests_jitter = 2_000
 # The proxy in front is on this machine; nobody else's forwarded headers are read.
 forwarded_allow_ips = "127.0.0.1,::1"
+# Not even from there: SCRIPT_NAME and PATH_INFO in headers would move the application.
+forwarder_headers = ""
 accesslog = None
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - gunicorn's own heartbeat files
 

@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
+import redis
+
 from rehearsal.process import command_line
 from rehearsal.servers import HOST, port_is_free, write_private
 
 DATABASE = "wavu"
+PROBE_SECONDS = 3
 DATABASE_URLS = {"DATABASE_URL": "wavu_app", "MIGRATE_URL": "wavu_owner", "RELAY_DATABASE_URL": "wavu_relay"}
 ROLES = ("wavu_owner", "wavu_app", "wavu_relay", "wavu_report", "wavu_backup")
 
@@ -130,6 +134,43 @@ def check_given_databases(environ: Mapping[str, str]) -> bool:
     if given and missing:
         raise SetupFault(f"{', '.join(given)} is set, so set {' and '.join(missing)} too, or none of them.")
     return bool(given)
+
+
+def probe_given(environ: Mapping[str, str]) -> None:
+    """Raises SetupFault with one sentence for each outside server that is dead, or lets us in as somebody else."""
+    faults = [
+        fault
+        for name, role in DATABASE_URLS.items()
+        if environ.get(name) and (fault := _probe(name, environ[name], role))
+    ]
+    if environ.get("REDIS_URL") and (fault := _probe_redis(environ["REDIS_URL"])):
+        faults.append(fault)
+    if faults:
+        raise SetupFault("\n".join(faults))
+
+
+def _probe(name: str, url: str, role: str) -> str | None:
+    try:
+        with psycopg.connect(url, connect_timeout=PROBE_SECONDS) as connection:
+            row = connection.execute("SELECT current_user").fetchone()
+    except psycopg.Error as error:
+        return f"{name} leads to no database that lets us in: {_first_line(error)}"
+    signed_in_as = row[0] if row else ""
+    return None if signed_in_as == role else f"{name} signs in as {signed_in_as}: give the URL of the role {role}."
+
+
+def _probe_redis(url: str) -> str | None:
+    try:
+        with redis.Redis.from_url(url, socket_connect_timeout=PROBE_SECONDS, socket_timeout=PROBE_SECONDS) as client:
+            client.ping()
+            writes = client.info("replication").get("role") == "master"
+    except (redis.RedisError, ValueError) as error:
+        return f"REDIS_URL leads to no Redis that answers: {_first_line(error)}"
+    return None if writes else "REDIS_URL leads to a replica, which takes no writes: give the URL of its primary."
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def build(root: Path, var: Path, ports: Mapping[str, str], urls: Mapping[str, str]) -> dict[str, str]:

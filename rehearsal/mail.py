@@ -21,7 +21,9 @@ class Catcher:
         self.folder = folder
         self.kept = kept
         self._number = 0
+        # Messages have links that sign people in.
         folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content).encode()
@@ -35,7 +37,9 @@ class Catcher:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
         path = self.folder / f"{stamp}-{self._number:06d}-{recipient}.eml"
         unfinished = path.with_suffix(".part")
-        unfinished.write_bytes(envelope.encode() + content)
+        unfinished.unlink(missing_ok=True)
+        with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(envelope.encode() + content)
         unfinished.replace(path)
         for old in sorted(self.folder.glob("*.eml"))[: -self.kept]:
             old.unlink(missing_ok=True)

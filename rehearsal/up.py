@@ -126,6 +126,7 @@ class Rehearsal:
     def _bring_up(self) -> None:
         ports = environment.wanted_ports(os.environ)
         outside_database = environment.check_given_databases(os.environ)
+        environment.probe_given(os.environ)
         end_leftovers(self.var)
         environment.check_ports(ports)
         urls = {name: os.environ[name] for name in DATABASE_URLS} if outside_database else self._start_postgres()

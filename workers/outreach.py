@@ -11,7 +11,8 @@ from flask_babel import force_locale
 from flask_babel import gettext as _
 
 from config import Settings
-from wavu import accounts, mail
+from wavu import accounts, mail, outbox
+from wavu.outbox import Queue
 from wavu.tenancy import current_tenant_id, find_tenant
 
 Outside = Generator[Callable[[], None], None, None]
@@ -93,33 +94,41 @@ def tell_credential_changed(event: dict[str, Any]) -> Outside:
     yield lambda: mail.send(message)
 
 
-def tell_owners_suspended(event: dict[str, Any]) -> Outside:
-    """Why their console and portal are closed, to each owner."""
-    yield from _tell_owners(
-        lambda name: _("%(name)s is suspended on Wavu", name=name),
-        lambda name: _(
-            "Hello,\n\nThe console and the portal of %(name)s are closed for now. Reason: %(reason)s\n\n"
-            "Nothing was deleted. Answer this message to talk to us.",
-            name=name,
-            reason=event["reason"],
-        ),
-    )
+def tell_owners_suspended(event: dict[str, Any]) -> None:
+    """Why their console and portal are closed: a message of its own for each owner."""
+    _tell_each_owner("suspended", event)
 
 
-def tell_owners_resumed(_event: dict[str, Any]) -> Outside:
-    """That they are open again, to each owner."""
-    yield from _tell_owners(
-        lambda name: _("%(name)s is open again on Wavu", name=name),
-        lambda name: _("Hello,\n\nThe console and the portal of %(name)s are open again.", name=name),
-    )
+def tell_owners_resumed(event: dict[str, Any]) -> None:
+    """That they are open again: a message of its own for each owner."""
+    _tell_each_owner("resumed", event)
 
 
-def _tell_owners(subject: Callable[[str], str], text: Callable[[str], str]) -> Outside:
-    tenant = find_tenant(current_tenant_id())
-    messages = []
+def _tell_each_owner(what: str, event: dict[str, Any]) -> None:
     for membership, person in accounts.members():
         if membership.role == "owner":
-            with force_locale(person.locale):
-                messages.append(mail.Message(to=person.email, subject=subject(tenant.name), text=text(tenant.name)))
-    if messages:
-        yield lambda: mail.send(*messages)
+            payload = {**event, "what": what, "person_id": str(person.id)}
+            outbox.put(Queue.MESSAGES, "tell_owner", f"{what} {event['at']} {person.id}", payload)
+
+
+def tell_owner(payload: dict[str, Any]) -> Outside:
+    """One owner's message. Somebody who left the team meanwhile gets none."""
+    person_id = UUID(payload["person_id"])
+    member = next((member for member in accounts.members() if member.person.id == person_id), None)
+    if member is None or member.membership.role != "owner":
+        return
+    name = find_tenant(current_tenant_id()).name
+    with force_locale(member.person.locale):
+        if payload["what"] == "suspended":
+            subject = _("%(name)s is suspended on Wavu", name=name)
+            text = _(
+                "Hello,\n\nThe console and the portal of %(name)s are closed for now. Reason: %(reason)s\n\n"
+                "Nothing was deleted. Answer this message to talk to us.",
+                name=name,
+                reason=payload["reason"],
+            )
+        else:
+            subject = _("%(name)s is open again on Wavu", name=name)
+            text = _("Hello,\n\nThe console and the portal of %(name)s are open again.", name=name)
+        message = mail.Message(to=member.person.email, subject=subject, text=text)
+    yield lambda: mail.send(message)

@@ -32,6 +32,7 @@ JOBS: dict[str, Job] = {
     "tell_credential_changed": outreach.tell_credential_changed,
     "tell_owners_suspended": outreach.tell_owners_suspended,
     "tell_owners_resumed": outreach.tell_owners_resumed,
+    "tell_owner": outreach.tell_owner,
     "forget_old_sessions": housekeeping.forget_old_sessions,
     "forget_old_keys": housekeeping.forget_old_keys,
 }

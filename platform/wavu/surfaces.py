@@ -8,6 +8,8 @@ from pathlib import Path
 import structlog
 from flask import Blueprint, Flask, current_app, g, redirect, request
 from flask.typing import ResponseReturnValue
+from gunicorn.http.errors import NoMoreData, ParseException
+from werkzeug.exceptions import BadRequest
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import tenants.console
@@ -47,6 +49,8 @@ def create_web(settings: Settings) -> Flask:
     i18n.init_i18n(app, templating.pick_locale, templating.pick_timezone)
     templating.init_templating(app)
     errors.init_errors(app)
+    for unreadable in (ParseException, NoMoreData):
+        app.register_error_handler(unreadable, _body_not_understood)
     _register_surfaces(app, settings)
     check_every_view_declares(app)
     return app
@@ -66,6 +70,11 @@ def _register_surfaces(app: Flask, settings: Settings) -> None:
         "portal": tenants.portal.error_page,
         "console": tenants.console.suspended_page,
     }
+
+
+def _body_not_understood(_: Exception) -> ResponseReturnValue:
+    """gunicorn reads a chunked body only when the application does, and finds its faults only then."""
+    return current_app.handle_http_exception(BadRequest())
 
 
 def _name_request() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, current_app, g, render_template, request, url_for
+from flask import Blueprint, current_app, g, render_template, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 
@@ -13,7 +13,7 @@ from wavu.web.access import needs
 from wavu.web.errors import Problem
 from wavu.web.guard import current_tenant
 from wavu.web.team_pages import add_team_pages
-from wavu.web.trail import entries
+from wavu.web.trail import asked_before, entries
 
 bp = Blueprint("console", __name__, template_folder="templates")
 add_team_pages(bp, path="/team", index="team", template="console/team.html")
@@ -53,7 +53,7 @@ def _greeting(name: str) -> str:
 @bp.get("/activity", endpoint="audit")
 @needs("audit.see")
 def activity() -> ResponseReturnValue:
-    before = request.args.get("before", type=int)
+    before = asked_before()
     lines = audit.trail(before=before, limit=PAGE + 1)
     return render_template(
         "console/audit.html",

@@ -21,6 +21,7 @@ from rehearsal.summary import render
 from rehearsal.supervisor import App
 from rehearsal.up import alive, claim, end_leftovers
 from tests.launcher.toys import PYTHON, ROOT, Launcher, is_alive, toy_checkout, until
+from tests.stack import TEMPLATE, Stack
 
 Launch = Callable[..., Launcher]
 
@@ -145,6 +146,30 @@ def test_an_outside_database_needs_all_its_urls() -> None:
     assert not environment.check_given_databases({})
 
 
+def test_outside_servers_are_asked_before_anything_starts(servers: Stack) -> None:
+    app, owner, relay = (servers.url(role, "postgres") for role in ("wavu_app", "wavu_owner", "wavu_relay"))
+    nobody = f"127.0.0.1:{free_port()}"
+    with pytest.raises(SetupFault) as told:
+        environment.probe_given(
+            {
+                "DATABASE_URL": servers.admin(),
+                "MIGRATE_URL": f"postgresql://wavu_owner:hush@{nobody}/wavu",
+                "RELAY_DATABASE_URL": f"{app}_not_there",
+                "REDIS_URL": f"redis://:hush@{nobody}/0",
+            }
+        )
+    lines = str(told.value).splitlines()
+    assert [line.split()[0] for line in lines] == ["DATABASE_URL", "MIGRATE_URL", "RELAY_DATABASE_URL", "REDIS_URL"]
+    assert lines[0].endswith("give the URL of the role wavu_app.")
+    assert "hush" not in str(told.value)
+    with pytest.raises(SetupFault, match=r"^DATABASE_URL signs in as wavu_owner: give the URL of the role wavu_app\.$"):
+        environment.probe_given({"DATABASE_URL": owner.replace("/postgres", f"/{TEMPLATE}")})
+    good = {"DATABASE_URL": app, "MIGRATE_URL": owner, "RELAY_DATABASE_URL": relay}
+    good = {name: url.replace("/postgres", f"/{TEMPLATE}") for name, url in good.items()}
+    environment.probe_given(good | {"REDIS_URL": servers.redis_url})
+    environment.probe_given({})
+
+
 def test_the_environment_is_the_same_at_every_start_and_free_of_the_callers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -185,6 +210,8 @@ def test_mail_is_kept_whole_newest_only(tmp_path: Path) -> None:
     for number in range(3):
         catcher.keep(f"Subject: {number}\r\n\r\nbody".encode(), "from@x", ["to/../me@x"])
     kept = sorted(tmp_path.iterdir())
+    assert tmp_path.stat().st_mode & 0o777 == 0o700
+    assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
     assert [path.read_bytes().count(b"\r\n\r\nbody") for path in kept] == [1, 1]
     assert b"Subject: 2" in kept[-1].read_bytes()
     assert b"X-Envelope-To: to/../me@x" in kept[-1].read_bytes()

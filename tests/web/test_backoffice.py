@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 
 from tests.browser_client import Browser
 from tests.world import CONSOLE_HOST, PASSWORD, STAFF_HOST, World
-from wavu import audit, clock
+from wavu import accounts, audit, clock, tenancy
 from wavu.accounts import Person
 from wavu.db import db, transaction
 from wavu.outbox import OutboxRow
@@ -104,9 +104,75 @@ def test_suspending_and_resuming_is_audited_on_both_sides_and_told(
         assert {entry.actor for entry in audit.trail(limit=2)} == {"Admin"}
         rows = db.session.scalars(select(OutboxRow).where(OutboxRow.job == "tell_owners_suspended")).all()
         assert len(rows) == 1
-        call = next(outreach.tell_owners_suspended(rows[0].payload))
+        outreach.tell_owners_suspended(rows[0].payload)
+        told = db.session.scalars(select(OutboxRow).where(OutboxRow.job == "tell_owner")).all()
+        assert [row.payload["person_id"] for row in told] == [str(world.a.owner.id)]
+        call = next(outreach.tell_owner(told[0].payload))
     call()
     assert "Reason: Unpaid" in sent[0]
+
+
+def _invite(world: World, email: str, role: str) -> UUID:
+    with tenant_scope(world.a.id), transaction():
+        tenant = tenancy.find_tenant(world.a.id)
+        return accounts.invite(email=email, role=role, invited_by="Admin", tenant=tenant).id
+
+
+def test_staff_send_an_owners_invitation_again_or_withdraw_it(world: World, browser: Browser) -> None:
+    mine = _invite(world, "new-owner@canary-a.test", "owner")
+    with tenant_scope(world.a.id), transaction():
+        db.session.execute(text("UPDATE invitation SET expires_at = now() - interval '1 day'"))
+    _staff(world, browser)
+    page = f"/isps/{world.a.id}"
+    browser.get(STAFF_HOST, page)
+    assert "The link has expired" in browser.text
+    assert "invited@canary-a.test" not in browser.text, "whom an ISP employs is its own business"
+    assert browser.post(STAFF_HOST, f"{page}/invitations/{mine}/resend").location == page
+    browser.get(STAFF_HOST, page)
+    assert "A new link is on its way to new-owner@canary-a.test" in browser.text
+    assert "The link works until" in browser.text
+    for wrong in (
+        f"/isps/{world.b.id}/invitations/{mine}",
+        f"/isps/{PLATFORM_ID}/invitations/{mine}",
+        f"{page}/invitations/{world.a.invitation_id}",
+        f"{page}/invitations/{world.b.invitation_id}",
+    ):
+        for act in ("resend", "revoke"):
+            browser.get(STAFF_HOST, page)
+            assert browser.post(STAFF_HOST, f"{wrong}/{act}").status_code == 404
+    browser.get(STAFF_HOST, page)
+    assert browser.post(STAFF_HOST, f"{page}/invitations/{mine}/revoke").location == page
+    browser.get(STAFF_HOST, page)
+    assert "The link works until" not in browser.text
+    for tenant_id in (world.a.id, PLATFORM_ID):
+        assert _actions(tenant_id)[:2] == ["team.invitation_revoked", "team.invited"]
+    with tenant_scope(world.b.id), transaction():
+        assert [i.id for i in accounts.invitations()] == [world.b.invitation_id]
+
+
+def test_characters_that_nobody_sees_are_refused(world: World, browser: Browser) -> None:
+    _staff(world, browser)
+    for bad in ("Lake\x00side", "Lake\nside", "Lake\u2028side", "Lake\u202eside", "Lake\x85side"):
+        for field in ("name", "slug", "owner_name", "owner_email", "brand_color"):
+            browser.get(STAFF_HOST, "/isps/new")
+            response = browser.post(STAFF_HOST, "/isps/new", NEW | {field: bad})
+            assert (response.status_code, "cannot be shown" in browser.text) == (422, True), (field, bad)
+    page = f"/isps/{world.a.id}"
+    browser.get(STAFF_HOST, page)
+    reason = {"confirm": "y", "reason": "Un\x00paid"}
+    assert browser.post(STAFF_HOST, f"{page}/suspend", reason).status_code == 422
+    browser.get(STAFF_HOST, page)
+    assert browser.post(STAFF_HOST, f"{page}/suspend", reason | {"reason": "Unpaid\r\nsince May"}).location == page
+
+
+def test_queries_that_no_column_can_hold_are_no_bug(world: World, browser: Browser) -> None:
+    _staff(world, browser)
+    assert browser.get(STAFF_HOST, "/isps?q=CAN%00ARY%E2%80%AE").status_code == 200
+    owner = Browser(browser.client.application)
+    owner.sign_in(CONSOLE_HOST, world.a.owner)
+    for before in (10**20, 2**63 - 1, -(10**20), 0):
+        assert browser.get(STAFF_HOST, f"/activity?before={before}").status_code == 200
+        assert owner.get(CONSOLE_HOST, f"/activity?before={before}").status_code == 200
 
 
 def test_staff_without_the_right_only_look(world: World, browser: Browser) -> None:
@@ -116,6 +182,9 @@ def test_staff_without_the_right_only_look(world: World, browser: Browser) -> No
     assert browser.get(STAFF_HOST, f"/isps/{world.a.id}").status_code == 200
     browser.get(STAFF_HOST, "/account")
     assert browser.post(STAFF_HOST, f"/isps/{world.a.id}/suspend", {"reason": "x", "confirm": "y"}).status_code == 403
+    invitation = _invite(world, "new-owner@canary-a.test", "owner")
+    for act in ("resend", "revoke"):
+        assert browser.post(STAFF_HOST, f"/isps/{world.a.id}/invitations/{invitation}/{act}").status_code == 403
     assert browser.get(STAFF_HOST, "/isps/new").status_code == 403
     assert "tenant.suspended" not in _actions(world.a.id)
 
@@ -193,6 +262,8 @@ def test_people_come_and_go(world: World, browser: Browser) -> None:
     browser.get(CONSOLE_HOST, "/team")
     browser.post(CONSOLE_HOST, f"/team/{world.a.cashier.membership_id}/remove")
     assert cashier.get(CONSOLE_HOST).location == "/choose", "out at once"
+    cashier.get(CONSOLE_HOST, "/choose")
+    assert "more than one team" not in cashier.text
     with tenant_scope(PLATFORM_ID), transaction():
         assert db.session.get(Person, world.a.cashier.id) is not None
     assert _actions(world.a.id)[:3] == ["team.removed", "team.role_changed", "team.invited"]
@@ -208,6 +279,7 @@ def test_a_person_of_two_isps_chooses(world: World, browser: Browser) -> None:
     browser.get(CONSOLE_HOST, "/choose")
     assert world.a.name in browser.text
     assert world.b.name in browser.text
+    assert "You belong to more than one team" in browser.text
     browser.post(CONSOLE_HOST, f"/choose/{world.b.id}")
     assert world.b.name in browser.get(CONSOLE_HOST).text
     assert browser.get(CONSOLE_HOST, "/activity").status_code == 403, "a viewer there, an owner elsewhere"

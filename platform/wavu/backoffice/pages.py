@@ -11,20 +11,22 @@ from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField, SelectField, StringField, TextAreaField
 from wtforms.validators import Length
 
-from wavu import accounts, audit, outbox, tenancy
+from wavu import accounts, audit, clock, outbox, tenancy
 from wavu.db import savepoint
-from wavu.errors import Refused
+from wavu.errors import NotFound, Refused
 from wavu.tenancy import NameKind, NameTaken, Tenant
+from wavu.texts import one_line
 from wavu.web import health
 from wavu.web.access import gathers, needs
 from wavu.web.forms import BaseForm, Color, choices, email_field, name_field, required
 from wavu.web.team_pages import add_team_pages
-from wavu.web.trail import entries
+from wavu.web.trail import asked_before, entries
 
 bp = Blueprint("backoffice", __name__, template_folder="templates")
 add_team_pages(bp, path="/staff", index="staff", template="backoffice/staff.html")
 
 PAGE = 50
+OWNER = "owner"
 
 
 class TenantForm(BaseForm):
@@ -85,7 +87,7 @@ def home() -> ResponseReturnValue:
 @bp.get("/isps")
 @needs("tenants.see")
 def tenants() -> ResponseReturnValue:
-    search, status = request.args.get("q", "").strip()[:80], request.args.get("status", "")
+    search, status = one_line(request.args.get("q", ""))[:80], request.args.get("status", "")
     status = status if status in ("active", "suspended") else ""
     found = tenancy.list_tenants(search=search, status=status or None, after=_after(), limit=PAGE + 1)
     summaries = tenancy.summaries([tenant.id for tenant in found[:PAGE]])
@@ -167,7 +169,7 @@ def _create(form: TenantForm) -> Tenant:
         accounts.invite(
             email=form.owner_email.data or "",
             name=form.owner_name.data or "",
-            role="owner",
+            role=OWNER,
             invited_by=g.signed_in.person.name,
             tenant=tenant,
         )
@@ -185,7 +187,7 @@ def _tenant_page(tenant_id: UUID, form: SuspendForm, status: int = 200) -> Respo
     settings = current_app.extensions["settings"]
     with tenancy.visiting(found.id):
         hosts = tenancy.names(NameKind.HOST)
-        team, invited = accounts.members(), accounts.invitations()
+        team, invited = accounts.members(), _owner_invitations()
     isp = {
         **{
             name: getattr(found, name)
@@ -195,7 +197,7 @@ def _tenant_page(tenant_id: UUID, form: SuspendForm, status: int = 200) -> Respo
         "portal_url": settings.origin(hosts[0]) if hosts else None,
         "members": len(team),
     }
-    roles = accounts.roles_of(found.kind)
+    roles, now = accounts.roles_of(found.kind), clock.now()
     page = render_template(
         "backoffice/tenant.html",
         isp=isp,
@@ -206,7 +208,7 @@ def _tenant_page(tenant_id: UUID, form: SuspendForm, status: int = 200) -> Respo
                 "email": invitation.email,
                 "role_label": _(roles[invitation.role].label),
                 "expires_at": invitation.expires_at,
-                "expired": False,
+                "expired": invitation.expires_at <= now,
             }
             for invitation in invited
         ],
@@ -215,6 +217,41 @@ def _tenant_page(tenant_id: UUID, form: SuspendForm, status: int = 200) -> Respo
         entries=entries(audit.trail(subject=found.id, limit=20)),
     )
     return page, status
+
+
+def _owner_invitations() -> list[accounts.Invitation]:
+    """What staff may see and do of an ISP's invitations: those that make it somebody's. In the ISP's scope."""
+    return [invitation for invitation in accounts.invitations() if invitation.role == OWNER]
+
+
+def _owner_invitation(invitation_id: UUID) -> accounts.Invitation:
+    for invitation in _owner_invitations():
+        if invitation.id == invitation_id:
+            return invitation
+    raise NotFound
+
+
+@bp.post("/isps/<uuid:tenant_id>/invitations/<uuid:invitation_id>/resend")
+@needs("tenants.manage")
+def resend_owner_invitation(tenant_id: UUID, invitation_id: UUID) -> ResponseReturnValue:
+    isp = tenancy.find_isp(tenant_id)
+    with tenancy.visiting(isp.id):
+        invitation = accounts.resend(_owner_invitation(invitation_id).id)
+    audit.record("team.invited", subject=isp.id, email=invitation.email, role=OWNER)
+    flash(_("A new link is on its way to %(email)s.", email=invitation.email), "ok")
+    return redirect(url_for("backoffice.tenant", tenant_id=isp.id))
+
+
+@bp.post("/isps/<uuid:tenant_id>/invitations/<uuid:invitation_id>/revoke")
+@needs("tenants.manage")
+def revoke_owner_invitation(tenant_id: UUID, invitation_id: UUID) -> ResponseReturnValue:
+    isp = tenancy.find_isp(tenant_id)
+    with tenancy.visiting(isp.id):
+        email = _owner_invitation(invitation_id).email
+        accounts.revoke(invitation_id)
+    audit.record("team.invitation_revoked", subject=isp.id, email=email)
+    flash(_("The invitation is withdrawn."), "ok")
+    return redirect(url_for("backoffice.tenant", tenant_id=isp.id))
 
 
 @bp.post("/isps/<uuid:tenant_id>/suspend")
@@ -239,7 +276,7 @@ def resume(tenant_id: UUID) -> ResponseReturnValue:
 @bp.get("/activity", endpoint="audit")
 @needs("audit.see")
 def activity() -> ResponseReturnValue:
-    before = request.args.get("before", type=int)
+    before = asked_before()
     lines = audit.trail(before=before, limit=PAGE + 1)
     return render_template(
         "backoffice/audit.html",

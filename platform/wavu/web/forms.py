@@ -8,22 +8,27 @@ from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
 from flask_babel import lazy_gettext as _l
-from wtforms import EmailField, Form, PasswordField, SelectField, StringField
+from wtforms import EmailField, Form, HiddenField, PasswordField, SelectField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
-from wtforms.validators import DataRequired, Length, ValidationError
+from wtforms.validators import DataRequired, Length, StopValidation, ValidationError
 
+from wavu.texts import UNSEEN, UNSEEN_IN_LINES
 from wavu.web.i18n import FormTexts
 
 
 class BaseForm(Form):
-    """Values are stripped, passwords apart."""
+    """Values are stripped and may hold no character that nobody sees, passwords apart."""
 
     class Meta:
         def bind_field(self, form: Form, unbound_field: Any, options: dict[str, Any]) -> Any:
             filters = list(unbound_field.kwargs.get("filters", ()))
             if unbound_field.field_class is not PasswordField:
                 filters.append(_strip)
-            return unbound_field.bind(form=form, filters=filters, **options)
+            field = unbound_field.bind(form=form, filters=filters, **options)
+            # HiddenField: a complaint about it would stand nowhere.
+            if isinstance(field, StringField) and not isinstance(field, PasswordField | HiddenField):
+                field.validators = [_only_seen, *field.validators]
+            return field
 
         def get_translations(self, form: Form) -> FormTexts:
             return FormTexts()
@@ -31,6 +36,13 @@ class BaseForm(Form):
 
 def _strip(value: Any) -> Any:
     return value.strip() if isinstance(value, str) else value
+
+
+def _only_seen(form: Form, field: Any) -> None:
+    """A text area may have line breaks and tabs."""
+    unseen = UNSEEN_IN_LINES if isinstance(field, TextAreaField) else UNSEEN
+    if isinstance(field.data, str) and unseen.search(field.data):
+        raise StopValidation(_l("This has a character that cannot be shown. Type it instead of pasting it."))
 
 
 class Email:

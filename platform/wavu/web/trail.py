@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import request
 from flask_babel import gettext as _
 
 from wavu.audit import AuditEntry
@@ -23,6 +24,12 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "mpesa.account_added": (N_("M-Pesa account added"), N_("Shortcode %(shortcode)s")),
     "router.added": (N_("Router added"), N_("%(name)s at %(address)s")),
 }
+
+
+def asked_before() -> int | None:
+    """The query's `before`: the line after which a page of the trail begins. None where it can be none."""
+    before = request.args.get("before", type=int)
+    return before if before is not None and 0 < before < 2**63 else None
 
 
 def entries(trail: list[AuditEntry]) -> list[dict[str, Any]]:
