@@ -179,7 +179,7 @@ def _daraja(isp: Isp, kept: dict[str, str]) -> dict[str, str]:
 
 
 def _shop(isp: Isp, kept: dict[str, str]) -> None:
-    """Packages, an M-Pesa account at the simulator, and one fibre line that has paid. In the tenant's scope."""
+    """Packages, an M-Pesa account at the simulator, and one fibre line, not paid yet. In the tenant's scope."""
     if db.session.scalar(select(Package.id).limit(1)) is None:
         for position, package in enumerate(isp.packages):
             db.session.add(Package(id=ids.new_id(), position=position, **package))

@@ -30,7 +30,7 @@ class Queue(StrEnum):
 
 
 # How long a worker may hold a row before it is handed out again. Longer than any job of that queue may run.
-LEASE_SECONDS = {Queue.SETTLEMENT: 15, Queue.DARAJA: 45, Queue.NETWORK: 30, Queue.MESSAGES: 60, Queue.BULK: 120}
+LEASE_SECONDS = {Queue.SETTLEMENT: 15, Queue.DARAJA: 90, Queue.NETWORK: 30, Queue.MESSAGES: 60, Queue.BULK: 120}
 
 # Seconds before the 2nd, 3rd, … attempt; the last goes on for ever, until a row is a day old.
 BACKOFF_SECONDS = (1, 2, 5, 15, 60, 300, 900)

@@ -19,7 +19,8 @@ from tenants.payments import classify
 from tenants.payments.classify import Meaning, Verdict
 
 _EAT = ZoneInfo("Africa/Nairobi")
-_TIMEOUT = (5, 30)
+# Seconds to connect and to read. Both calls of a job, each tried twice, must fit into its lease.
+_TIMEOUT, _TOKEN_TIMEOUT = (5, 30), (5, 10)
 _MAX_ANSWER_BYTES = 256 * 1024
 
 
@@ -73,7 +74,7 @@ def timestamp(now: datetime) -> str:
 def fetch_token(app: App) -> Token | NotAccepted:
     """GET /oauth/v1/generate. An empty 400 means a wrong key or secret (build sheet 2.3, 3)."""
     reply = _call("GET", f"{app.base_url}/oauth/v1/generate", auth=(app.key, app.secret),
-                  params={"grant_type": "client_credentials"})  # fmt: skip
+                  params={"grant_type": "client_credentials"}, timeout=_TOKEN_TIMEOUT)  # fmt: skip
     if reply is None:
         return NotAccepted(Meaning(Verdict.UNKNOWN), "unreachable", sent=False)
     body = reply.body
@@ -145,11 +146,13 @@ def _not_accepted(reply: _Reply) -> NotAccepted:
     return NotAccepted(classify.answer(reply.status, code if "." in code else "", message), code)
 
 
-def _call(method: str, url: str, *, token: str | None = None, **options: Any) -> _Reply | None:
+def _call(
+    method: str, url: str, *, token: str | None = None, timeout: tuple[int, int] = _TIMEOUT, **options: Any
+) -> _Reply | None:
     """One request, no redirects, a bounded answer. None where there was no answer at all."""
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     try:
-        with requests.request(method, url, headers=headers, timeout=_TIMEOUT, allow_redirects=False, stream=True,
+        with requests.request(method, url, headers=headers, timeout=timeout, allow_redirects=False, stream=True,
                               **options) as answer:  # fmt: skip
             raw = answer.raw.read(_MAX_ANSWER_BYTES, decode_content=True)
     except (requests.RequestException, OSError):

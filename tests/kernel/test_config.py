@@ -58,6 +58,8 @@ def test_what_production_does_not_allow() -> None:
         PUBLIC_SCHEME="http", SECRET_KEY="short", RADIUS_HEALTH_SECRET="short", PLATFORM_DOMAIN="wavu.localhost"
     )
     assert len(faults) == 4
+    (simulated,) = _faults(DARAJA_REHEARSAL_URL="http://127.0.0.1:8100")
+    assert "rehearsal" in simulated
     assert load(GOOD | {"WAVU_ENV": "rehearsal", "PUBLIC_SCHEME": "http", "PLATFORM_DOMAIN": "wavu.localhost"})
 
 
