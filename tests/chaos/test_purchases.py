@@ -76,7 +76,7 @@ def _talk(stage: Stage, isp: Isp, method: str, path: str, body: str = "") -> tup
         wire.close()
 
 
-def _buy(stage: Stage, buyer: Buyer) -> None:
+def buy(stage: Stage, buyer: Buyer) -> None:
     """As a phone does, and again while the page does not come: the same form is the same purchase."""
     form: str | None = None
     while True:
@@ -158,7 +158,7 @@ def test_no_shilling_is_lost_and_everyone_who_paid_is_online(stage: Stage, sim: 
                 buyer = waiting.pop()
             except IndexError:
                 return
-            _buy(stage, buyer)
+            buy(stage, buyer)
 
     shoppers = [threading.Thread(target=shop, daemon=True) for _ in range(6)]
     for shopper in shoppers:
