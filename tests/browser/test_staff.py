@@ -83,12 +83,12 @@ def _suspend_and_resume(staff: Visitor, slug: str) -> None:
     staff.sees(f"{name} is suspended.")
     staff.look("staff isp suspended")
     staff.tap("Resume this ISP")
-    staff.sees(f"Resume {name}?", within="[popover]")
+    staff.sees(f"Resume {name}?", within="#resume-isp")
     staff.look("staff resume question")
-    staff.tap("Cancel", within="[popover]")
-    assert not staff.page.locator("[popover]").is_visible()
+    staff.tap("Cancel", within="#resume-isp")
+    assert not staff.page.locator("#resume-isp").is_visible()
     staff.tap("Resume this ISP")
-    staff.press("Resume", within="[popover]")
+    staff.press("Resume", within="#resume-isp")
     staff.sees(f"{name} is open again.")
 
 
