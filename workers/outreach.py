@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from config import Settings
 from wavu import accounts, mail, outbox
 from wavu.outbox import Queue
-from wavu.tenancy import current_tenant_id, find_tenant
+from wavu.tenancy import current_tenant
 
 Outside = Generator[Callable[[], None], None, None]
 
@@ -33,7 +33,7 @@ def send_invitation(event: dict[str, Any]) -> Outside:
     token = accounts.open_invitation_token(invitation_id, event["sealed_token"])
     if not accounts.is_current(invitation, token):
         return
-    tenant = find_tenant(current_tenant_id())
+    tenant = current_tenant()
     with force_locale(tenant.locale):
         role = _(accounts.roles_of(tenant.kind)[invitation.role].label)
         message = mail.Message(
@@ -117,7 +117,7 @@ def tell_owner(payload: dict[str, Any]) -> Outside:
     member = next((member for member in accounts.members() if member.person.id == person_id), None)
     if member is None or member.membership.role != "owner":
         return
-    name = find_tenant(current_tenant_id()).name
+    name = current_tenant().name
     with force_locale(member.person.locale):
         if payload["what"] == "suspended":
             subject = _("%(name)s is suspended on Wavu", name=name)

@@ -7,6 +7,7 @@ answer it performs settlement itself; when Redis comes back empty it frees what 
 
 from __future__ import annotations
 
+import itertools
 import secrets
 import signal
 import sys
@@ -26,7 +27,7 @@ from config import ConfigurationError, Settings, load
 from wavu import clock, outbox
 from wavu.app import check_database, create_app
 from wavu.db import transaction
-from wavu.outbox import LEASE_SECONDS, Queue
+from wavu.outbox import BACKOFF_SECONDS, DEAD_AFTER, LEASE_SECONDS, Queue
 from wavu.tenancy import PLATFORM_ID, tenant_scope
 from workers import runtime, schedule
 
@@ -39,19 +40,21 @@ _KEEP_DONE = "7 days"
 
 
 class Share(NamedTuple):
-    """How many rows may be out at a time: of one tenant, and altogether."""
+    """How many rows may be out at a time, of one tenant and altogether, and how many a worker is handed at once."""
 
     per_tenant: int
     total: int
+    batch: int
 
 
-# Settlement is quick and in order of arrival; the others are bounded by what one worker can do within a lease.
+# Settlement is quick and in order of arrival. The total is what the queue's worker can do well within a lease, so that
+# a lease that runs out means that a worker is gone.
 SHARES = {
-    Queue.SETTLEMENT: Share(20, 200),
-    Queue.DARAJA: Share(8, 64),
-    Queue.NETWORK: Share(4, 32),
-    Queue.MESSAGES: Share(4, 32),
-    Queue.BULK: Share(2, 8),
+    Queue.SETTLEMENT: Share(20, 200, 25),
+    Queue.DARAJA: Share(6, 24, 24),
+    Queue.NETWORK: Share(4, 24, 24),
+    Queue.MESSAGES: Share(4, 16, 16),
+    Queue.BULK: Share(2, 8, 1),
 }
 
 # Walks from tenant to tenant along the index, then takes each one's oldest due rows, as many as it has places left.
@@ -64,25 +67,37 @@ WITH RECURSIVE tenants AS (
     FROM tenants t WHERE t.tenant_id IS NOT NULL
 ), places AS (
     SELECT t.tenant_id, greatest(0, %(per_tenant)s - (SELECT count(*) FROM outbox l WHERE l.state = 'ready'
-        AND l.queue = %(queue)s AND l.tenant_id = t.tenant_id AND l.lease_until >= now())) AS free
+        AND l.queue = %(queue)s AND l.tenant_id = t.tenant_id AND l.lease_until IS NOT NULL)) AS free
     FROM tenants t WHERE t.tenant_id IS NOT NULL
 ), due AS (
     SELECT x.tenant_id, x.id FROM places p CROSS JOIN LATERAL (
         SELECT o.tenant_id, o.id FROM outbox o WHERE o.state = 'ready' AND o.queue = %(queue)s
-            AND o.tenant_id = p.tenant_id AND o.run_at <= now() AND (o.lease_until IS NULL OR o.lease_until < now())
+            AND o.tenant_id = p.tenant_id AND o.run_at <= now() AND o.lease_until IS NULL
         ORDER BY o.run_at, o.id LIMIT p.free FOR UPDATE SKIP LOCKED) x
     LIMIT greatest(0, %(total)s - (SELECT count(*) FROM outbox l WHERE l.state = 'ready'
-        AND l.queue = %(queue)s AND l.lease_until >= now()))
+        AND l.queue = %(queue)s AND l.lease_until IS NOT NULL))
 )
 UPDATE outbox o SET attempts = o.attempts + 1, lease_until = now() + make_interval(secs => %(lease)s)
 FROM due WHERE (o.tenant_id, o.id) = (due.tenant_id, due.id)
-RETURNING o.tenant_id, o.id, o.job, o.attempts
+RETURNING o.tenant_id, o.id, o.attempts, o.failures
+"""
+
+# Whoever held these has died, or hangs: a failure like any other, so that a job that kills its worker ends as a dead
+# letter too. A row that is being worked on is locked, however late.
+_PUT_BACK_LOST = f"""
+UPDATE outbox o SET lease_until = NULL, failures = o.failures + 1, last_error = 'the worker was lost',
+    first_failed_at = coalesce(o.first_failed_at, now()),
+    run_at = now() + make_interval(secs => (%(backoff)s::int[])[least(o.failures + 1, {len(BACKOFF_SECONDS)})]),
+    state = CASE WHEN o.first_failed_at < now() - interval '{DEAD_AFTER}' THEN 'dead' ELSE 'ready' END
+FROM (SELECT tenant_id, id FROM outbox WHERE state = 'ready' AND lease_until < now() FOR UPDATE SKIP LOCKED) l
+WHERE (o.tenant_id, o.id) = (l.tenant_id, l.id)
+RETURNING o.tenant_id, o.id, o.job, o.state
 """
 
 # Rows whose job is running are locked or marked as started; only what was still waiting in Redis is freed.
 _FREE_FORGOTTEN = """
 UPDATE outbox o SET lease_until = NULL FROM (
-    SELECT tenant_id, id FROM outbox WHERE state = 'ready' AND lease_until >= now()
+    SELECT tenant_id, id FROM outbox WHERE state = 'ready' AND lease_until IS NOT NULL
         AND started_attempt IS DISTINCT FROM attempts FOR UPDATE SKIP LOCKED
 ) f WHERE (o.tenant_id, o.id) = (f.tenant_id, f.id)
 """
@@ -100,8 +115,14 @@ DELETE FROM outbox WHERE (tenant_id, id) IN (
 class Row(NamedTuple):
     tenant_id: UUID
     id: UUID
-    job: str
     attempt: int
+    failures: int
+
+
+def _batches(rows: list[Row], most: int) -> list[list[Row]]:
+    """Rows by the batch. One that has failed before comes alone: it may take its worker with it."""
+    sound = [row for row in rows if not row.failures]
+    return [sound[at : at + most] for at in range(0, len(sound), most)] + [[row] for row in rows if row.failures]
 
 
 class Relay:
@@ -119,7 +140,7 @@ class Relay:
         self._marker = secrets.token_hex(8)
         self._redis_failing_since: float | None = None
         self._seen_ticks: set[str] = set()
-        self._swept_at = 0.0
+        self._swept_at = self._stepped_at = 0.0
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -144,22 +165,39 @@ class Relay:
         wire.execute("LISTEN outbox")
         log.info("relay leads")
         while not self._stop.is_set():
-            self.step(wire)
-            for _ in wire.notifies(timeout=_POLL_SECONDS, stop_after=1):
-                pass
+            if time.monotonic() - self._stepped_at >= _POLL_SECONDS:
+                self.step(wire)
+            until_next = self._stepped_at + _POLL_SECONDS - time.monotonic()
+            rung = {note.payload for note in wire.notifies(timeout=max(0, until_next), stop_after=1)}
+            if rung:
+                rung |= {note.payload for note in wire.notifies(timeout=0)}
+                self._serve(wire, [queue for queue in Queue if queue.value in rung])
 
     def step(self, wire: psycopg.Connection) -> None:
-        """Starts due clocks, then hands out every row that is due and has a place."""
+        """A whole round: starts due clocks, puts back what was lost, hands out every row that is due and has a
+        place."""
+        self._stepped_at = time.monotonic()
         self._tick()
+        self._put_back_lost(wire)
+        self._serve(wire, list(Queue))
+        if time.monotonic() - self._swept_at > 60:
+            wire.execute(_SWEEP)
+            self._swept_at = time.monotonic()
+
+    def _serve(self, wire: psycopg.Connection, queues: list[Queue]) -> None:
         there = self._redis_is_there(wire)
-        for queue in Queue:
+        for queue in queues:
             if there:
                 self._hand_out(wire, queue)
             elif queue is Queue.SETTLEMENT and self._redis_gone_for_good():
                 self._perform_here(wire, queue)
-        if time.monotonic() - self._swept_at > 60:
-            wire.execute(_SWEEP)
-            self._swept_at = time.monotonic()
+
+    def _put_back_lost(self, wire: psycopg.Connection) -> None:
+        for tenant_id, row_id, job, state in wire.execute(_PUT_BACK_LOST, {"backoff": list(BACKOFF_SECONDS)}):
+            facts = {"tenant": str(tenant_id), "row": str(row_id), "job": job}
+            log.warning("a job's worker was lost", **facts)
+            if state == "dead":
+                log.critical(outbox.DEAD_LETTER, **facts)
 
     def _claim(self, wire: psycopg.Connection, queue: Queue) -> list[Row]:
         share = SHARES[queue]
@@ -167,21 +205,26 @@ class Relay:
         return [Row(*found) for found in wire.execute(_CLAIM, values).fetchall()]
 
     def _hand_out(self, wire: psycopg.Connection, queue: Queue) -> None:
-        rows = self._claim(wire, queue)
-        for place, row in enumerate(rows):
+        """Gives the queue's worker its next batches; while one waits there, what comes meanwhile joins the next."""
+        try:
+            if self._queues[queue].count:
+                return
+        except redis.RedisError:
+            self._redis_failed()
+            return
+        batches = _batches(self._claim(wire, queue), SHARES[queue].batch)
+        for place, batch in enumerate(batches):
             try:
                 self._queues[queue].enqueue_call(
-                    "workers.runtime.run",
-                    args=(str(row.tenant_id), str(row.id), row.attempt),
-                    job_id=runtime.job_id(row.id, row.attempt),
-                    description=row.job,
+                    "workers.runtime.run_batch",
+                    args=(queue.value, [(str(row.tenant_id), str(row.id), row.attempt) for row in batch]),
                     timeout=runtime.timeout_seconds(queue),
                     result_ttl=0,
                     failure_ttl=86_400,
                 )
             except redis.RedisError:
                 self._redis_failed()
-                for left in rows[place:]:
+                for left in itertools.chain.from_iterable(batches[place:]):
                     wire.execute(_FREE_ONE, (left.tenant_id, left.id, left.attempt))
                 return
 

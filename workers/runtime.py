@@ -12,8 +12,10 @@ import inspect
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -36,7 +38,11 @@ from workers.reactions import JOBS
 
 log = structlog.get_logger(__name__)
 
+# How many jobs of a queue one worker runs side by side: calls to others, which mostly wait.
+THREADS = {Queue.DARAJA: 12, Queue.NETWORK: 12, Queue.MESSAGES: 4}
+
 _app: Flask | None = None
+_threads: Threads | None = None
 
 
 def use(app: Flask) -> None:
@@ -45,8 +51,19 @@ def use(app: Flask) -> None:
     _app = app
 
 
+def run_batch(queue: str, batch: list[tuple[str, str, int]]) -> None:
+    """Performs attempts of outbox rows, given as tenant, row and attempt; what RQ calls. Raises nothing: each outcome
+    is in its row. Settlement settles one after another; jobs that call outside are left to the queue's threads.
+    """
+    for tenant_id, row_id, attempt in batch:
+        if _threads is None:
+            run(tenant_id, row_id, attempt)
+        else:
+            _threads.submit(tenant_id, row_id, attempt)
+
+
 def run(tenant_id: str, row_id: str, attempt: int) -> None:
-    """Performs one attempt of one outbox row; what RQ calls. Raises nothing: the outcome is in the row.
+    """Performs one attempt of one outbox row. Raises nothing.
 
     An attempt that was handed out again since, or is done, does nothing, so a second delivery is harmless.
     """
@@ -63,6 +80,27 @@ def run(tenant_id: str, row_id: str, attempt: int) -> None:
             _finish(row, attempt, refusal.code)
         except Exception as error:  # noqa: BLE001 - the outcome of a job is in its row
             _put_back(row, attempt, error)
+
+
+class Threads:
+    """Runs jobs that mostly wait for somebody else, some of them at a time, so that one dead peer delays nobody."""
+
+    def __init__(self, queue: Queue, number: int) -> None:
+        self._queue = queue
+        self._pool = ThreadPoolExecutor(number, thread_name_prefix=queue.value)
+        self._places = threading.BoundedSemaphore(number)
+
+    def submit(self, tenant_id: str, row_id: str, attempt: int) -> None:
+        """Starts a job as soon as a thread is free. Where none becomes free for longer than any job may take, they all
+        hang: this process ends, its parent starts another, and the leases put the jobs back."""
+        if not self._places.acquire(timeout=timeout_seconds(self._queue) - 1):
+            log.critical("every thread hangs: this worker ends", queue=self._queue.value)
+            os._exit(1)
+        self._pool.submit(run, tenant_id, row_id, attempt).add_done_callback(lambda _: self._places.release())
+
+    def close(self) -> None:
+        """Waits for the jobs that run."""
+        self._pool.shutdown()
 
 
 def _perform(row_id: UUID, attempt: int) -> None:
@@ -117,15 +155,11 @@ def _put_back(row_id: UUID, attempt: int, error: Exception) -> None:
         log.warning("job left to its lease", error=type(again).__name__)
         return
     if state == "dead":
-        log.critical("dead letter: this job failed for a day and needs a person")
-
-
-def job_id(row_id: UUID, attempt: int) -> str:
-    return f"ob-{row_id}-{attempt}"
+        log.critical(outbox.DEAD_LETTER)
 
 
 def timeout_seconds(queue: Queue) -> int:
-    """How long a job may run: less than its lease, so that two attempts never run side by side."""
+    """How long a batch may run: less than its lease, so that two attempts never run side by side."""
     return LEASE_SECONDS[queue] - 3
 
 
@@ -147,8 +181,9 @@ class Forking(Worker):
 
 def make_worker(queue: Queue, connection: redis.Redis) -> BaseWorker:
     """A worker for one queue. Settlement is database work in milliseconds and runs in the worker itself, on a
-    connection that stays open; jobs that call outside run in a fork, which a hanging peer cannot take down."""
-    kind: type[BaseWorker] = InProcess if queue is Queue.SETTLEMENT else Forking
+    connection that stays open; what calls outside runs in threads of it; bulk work runs in a fork, whose memory goes
+    with it."""
+    kind: type[BaseWorker] = Forking if queue is Queue.BULK else InProcess
     return kind(
         [RqQueue(queue.value, connection=connection, serializer=JSONSerializer)],
         connection=connection,
@@ -162,6 +197,8 @@ def make_worker(queue: Queue, connection: redis.Redis) -> BaseWorker:
 
 def work(queue: Queue, connection: redis.Redis) -> None:
     """Works until told to stop. Redis may come and go: waiting for it is part of the work."""
+    global _threads
+    _threads = Threads(queue, THREADS[queue]) if queue in THREADS else None
     while True:
         worker = make_worker(queue, connection)
         try:
@@ -170,7 +207,9 @@ def work(queue: Queue, connection: redis.Redis) -> None:
             log.warning("redis is away", error=type(error).__name__)
             time.sleep(0.5)
         else:
-            return  # told to stop
+            break  # told to stop
+    if _threads is not None:
+        _threads.close()
 
 
 def _serve(queue: Queue, settings: Settings) -> None:

@@ -116,9 +116,11 @@ db = SQLAlchemy(model_class=Base, session_options=_instance_options(), disable_a
 def _name_the_tenant(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
     """Sets the tenant for every transaction, to '' where there is none: an omitted SET would inherit the last one.
 
-    A literal SET LOCAL and not set_config(), which poolers pass but Citus does not propagate. The value is a UUID
-    object's own text, so there is nothing to escape.
+    A savepoint inherits it. A literal SET LOCAL and not set_config(), which poolers pass but Citus does not propagate.
+    The value is a UUID object's own text, so there is nothing to escape.
     """
+    if transaction.nested:
+        return
     connection.exec_driver_sql(set_tenant_sql(tenant_context.get()))
 
 

@@ -35,6 +35,8 @@ LEASE_SECONDS = {Queue.SETTLEMENT: 15, Queue.DARAJA: 90, Queue.NETWORK: 30, Queu
 # Seconds before the 2nd, 3rd, … attempt; the last goes on for ever, until a row is a day old.
 BACKOFF_SECONDS = (1, 2, 5, 15, 60, 300, 900)
 DEAD_AFTER = "24 hours"
+# What the log says, at its highest level, of a row that is given up: this pages somebody.
+DEAD_LETTER = "dead letter: this job failed for a day and needs a person"
 
 
 class OutboxRow(TenantRow):
@@ -59,6 +61,12 @@ class OutboxRow(TenantRow):
     first_failed_at: Mapped[datetime | None]
     last_error: Mapped[str | None]
     done_at: Mapped[datetime | None]
+
+
+# Its place is free: the relay may hand out the tenant's next.
+_FINISH = text("""
+    UPDATE outbox SET state = 'done', done_at = now(), lease_until = NULL, last_error = :outcome
+    WHERE tenant_id = :tenant_id AND id = :id RETURNING pg_notify('outbox', queue)""")
 
 
 def put(queue: Queue, job: str, key: str, payload: dict[str, Any], *, run_at: datetime | None = None) -> None:
@@ -97,9 +105,7 @@ def start(row: OutboxRow) -> bool:
 
 def finish(row: OutboxRow, outcome: str | None = None) -> None:
     """The job's effects and this mark commit together. `outcome` is a business no that ended the job."""
-    row.state, row.done_at, row.lease_until, row.last_error = "done", func.now(), None, outcome
-    # Its place is free: the relay may hand out the tenant's next.
-    db.session.execute(text("SELECT pg_notify('outbox', :queue)"), {"queue": row.queue})
+    db.session.execute(_FINISH, {"tenant_id": row.tenant_id, "id": row.id, "outcome": outcome})
 
 
 def postpone(row_id: UUID, attempt: int, error: str, *, at_least_seconds: int = 0) -> str | None:

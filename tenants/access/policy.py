@@ -144,7 +144,7 @@ def _why_none(subscriber_id: UUID, rights: list[Entitlement], now: datetime) -> 
     ended = entitlements.last_ended(subscriber_id, now)
     if ended is None:
         return _no("no_package")
-    zone = ZoneInfo(tenancy.find_tenant(tenancy.current_tenant_id()).timezone)
+    zone = ZoneInfo(tenancy.current_tenant().timezone)
     return _no("expired", when=f"{ended.astimezone(zone):%d/%m/%Y %H:%M}")
 
 

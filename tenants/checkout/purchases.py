@@ -14,10 +14,10 @@ from tenants.checkout.models import Purchase
 from tenants.ledger import Leg, NotEnoughMoney
 from tenants.payments import PaymentIntent
 from wavu import clock, ids
-from wavu.db import db, savepoint
+from wavu.db import db
 from wavu.errors import N_, Kind, NotFound, Refused
 from wavu.phone import Phone
-from wavu.tenancy import current_tenant_id, find_tenant
+from wavu.tenancy import current_tenant
 
 # What service is given on when a payment is proven and its receipt is not here yet (money-and-reliability 3.4).
 PROVISIONAL = timedelta(hours=2)
@@ -116,27 +116,24 @@ def _complete(intent: PaymentIntent) -> None:
     if purchase.state != "open":
         return
     try:
-        with savepoint():
-            ledger.post(
-                "purchase",
-                f"buy:{purchase.id}",
-                [
-                    Leg(ledger.wallet(purchase.subscriber_id), -purchase.price_cents),
-                    Leg(ledger.INCOME_ACCESS, purchase.price_cents),
-                ],
-                facts={"purchase": str(purchase.id)},
-            )
-            _grant(purchase, provisional=False)
-            purchase.state, purchase.bought_at = "bought", clock.now()
-            db.session.flush()
+        ledger.post(
+            "purchase",
+            f"buy:{purchase.id}",
+            [
+                Leg(ledger.wallet(purchase.subscriber_id), -purchase.price_cents),
+                Leg(ledger.INCOME_ACCESS, purchase.price_cents),
+            ],
+            facts={"purchase": str(purchase.id)},
+        )
     except NotEnoughMoney:
         return
+    _grant(purchase, provisional=False)
+    purchase.state, purchase.bought_at = "bought", clock.now()
 
 
 def _grant(purchase: Purchase, *, provisional: bool) -> None:
     now = clock.now()
-    timezone = find_tenant(current_tenant_id()).timezone
-    ends_at = catalog.ends_at(purchase.terms, now, timezone)
+    ends_at = catalog.ends_at(purchase.terms, now, current_tenant().timezone)
     access.grant(
         purchase.id,
         purchase.subscriber_id,

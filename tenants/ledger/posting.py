@@ -4,15 +4,35 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import BigInteger, Text, Uuid, bindparam, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from tenants.ledger.accounts import floor_of
-from tenants.ledger.models import LedgerAccount, LedgerEntry, LedgerTransaction
+from tenants.ledger.models import LedgerAccount
 from tenants.ledger.refusals import AlreadyReversed, NotEnoughMoney
 from wavu import ids, tenancy
-from wavu.db import db, savepoint
+from wavu.db import db
+
+_POST = text(
+    "SELECT app.ledger_post(:id, :kind, :key, :currency, :facts, :reverses_id, :codes, :floors, :amounts,"
+    " :account_ids, :entry_ids)"
+).bindparams(
+    bindparam("id", type_=Uuid),
+    bindparam("kind", type_=Text),
+    bindparam("key", type_=Text),
+    bindparam("currency", type_=Text),
+    bindparam("facts", type_=JSONB),
+    bindparam("reverses_id", type_=Uuid),
+    bindparam("codes", type_=ARRAY(Text)),
+    bindparam("floors", type_=ARRAY(BigInteger)),
+    bindparam("amounts", type_=ARRAY(BigInteger)),
+    bindparam("account_ids", type_=ARRAY(Uuid)),
+    bindparam("entry_ids", type_=ARRAY(Uuid)),
+)
+_REFUSALS = {
+    "ck_ledger_account_floor": NotEnoughMoney,
+    "uq_ledger_transaction_tenant_id_reverses_id": AlreadyReversed,
+}
 
 
 class Leg(NamedTuple):
@@ -24,95 +44,43 @@ class Leg(NamedTuple):
 
 def post(
     kind: str, key: str, legs: Sequence[Leg], *, facts: dict[str, Any] | None = None, reverses: UUID | None = None
-) -> LedgerTransaction | None:
-    """Posts one business event of the current tenant; None where its `key` has posted already.
+) -> UUID | None:
+    """Posts one business event of the current tenant and returns the transaction's id; None where its `key` has posted
+    already.
 
-    Accounts are made on first use. Raises NotEnoughMoney or AlreadyReversed with nothing of it posted, inside a
-    savepoint, so that the caller's transaction may go on. Raises ValueError for legs that cannot balance.
+    Accounts are made on first use. Raises NotEnoughMoney or AlreadyReversed with nothing of it posted; the caller's
+    transaction may go on. Raises ValueError for legs that cannot balance.
 
     Safe under concurrency: the same key twice waits for the first; legs go in by account, so that no two single
     postings deadlock. A transaction that posts several events keeps to one order of them everywhere.
     """
     if len(legs) < 2 or sum(leg.amount_cents for leg in legs) != 0 or not all(leg.amount_cents for leg in legs):
         raise ValueError(f"the legs of {kind} {key!r} do not balance")
-    currency = tenancy.find_tenant(tenancy.current_tenant_id()).currency
-    try:
-        with savepoint():
-            accounts = _accounts({leg.account_code for leg in legs}, currency)
-            made = _begin(kind, key, facts or {}, reverses)
-            if made is not None:
-                _add_legs(made, accounts, legs, currency)
-            return made
-    except IntegrityError as error:
-        raise _refusal(error) from error
-
-
-def _refusal(error: IntegrityError) -> Exception:
-    constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-    refusals = {
-        "ck_ledger_account_floor": NotEnoughMoney,
-        "uq_ledger_transaction_tenant_id_reverses_id": AlreadyReversed,
-    }
-    return refusals[constraint]() if constraint in refusals else error
-
-
-def _accounts(codes: set[str], currency: str) -> dict[str, UUID]:
-    known = _known_accounts(codes, currency)
-    missing = sorted(codes - known.keys())
-    if not missing:
-        return known
-    rows = [
+    posting_id = ids.new_id()
+    said = db.session.execute(
+        _POST,
         {
-            "tenant_id": func.app.tenant_id(),
-            "id": ids.new_id(),
-            "code": code,
-            "currency": currency,
-            "balance_cents": 0,
-            "floor_cents": floor_of(code),
-        }
-        for code in missing
-    ]
-    unique = ["tenant_id", "code", "currency"]
-    db.session.execute(insert(LedgerAccount).values(rows).on_conflict_do_nothing(index_elements=unique))
-    return _known_accounts(codes, currency)
-
-
-def _known_accounts(codes: set[str], currency: str) -> dict[str, UUID]:
-    query = select(LedgerAccount.code, LedgerAccount.id).where(
-        LedgerAccount.code.in_(codes), LedgerAccount.currency == currency
-    )
-    return {row.code: row.id for row in db.session.execute(query)}
-
-
-def _begin(kind: str, key: str, facts: dict[str, Any], reverses: UUID | None) -> LedgerTransaction | None:
-    return db.session.scalars(
-        insert(LedgerTransaction)
-        .values(tenant_id=func.app.tenant_id(), id=ids.new_id(), kind=kind, key=key, facts=facts, reverses_id=reverses)
-        .on_conflict_do_nothing(index_elements=["tenant_id", "key"])
-        .returning(LedgerTransaction)
-    ).one_or_none()
-
-
-def _add_legs(made: LedgerTransaction, accounts: dict[str, UUID], legs: Sequence[Leg], currency: str) -> None:
-    ordered = sorted(legs, key=lambda leg: accounts[leg.account_code])
-    rows = [
-        {
-            "tenant_id": func.app.tenant_id(),
-            "id": ids.new_id(),
-            "transaction_id": made.id,
-            "account_id": accounts[leg.account_code],
-            "currency": currency,
-            "amount_cents": leg.amount_cents,
-        }
-        for leg in ordered
-    ]
-    # One statement: its rows are applied, and their accounts locked, in the order in which they stand.
-    db.session.execute(insert(LedgerEntry).values(rows))
+            "id": posting_id,
+            "kind": kind,
+            "key": key,
+            "currency": tenancy.current_tenant().currency,
+            "facts": facts or {},
+            "reverses_id": reverses,
+            "codes": [leg.account_code for leg in legs],
+            "floors": [floor_of(leg.account_code) for leg in legs],
+            "amounts": [leg.amount_cents for leg in legs],
+            "account_ids": [ids.new_id() for _ in legs],
+            "entry_ids": [ids.new_id() for _ in legs],
+        },
+    ).scalar_one()
+    if said in _REFUSALS:
+        raise _REFUSALS[said]
+    return posting_id if said == "posted" else None
 
 
 def balance(account_code: str) -> int:
     """The balance of the current tenant's account in cents, credits minus debits; 0 for one that was never used."""
-    currency = tenancy.find_tenant(tenancy.current_tenant_id()).currency
+    currency = tenancy.current_tenant().currency
     query = select(LedgerAccount.balance_cents).where(
         LedgerAccount.code == account_code, LedgerAccount.currency == currency
     )

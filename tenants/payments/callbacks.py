@@ -76,12 +76,6 @@ def _canonical(body: bytes) -> bytes:
         return body
 
 
-def open_event(event_id: UUID) -> InboundEvent | None:
-    """Locks an event that was not worked on yet."""
-    query = select(InboundEvent).where(InboundEvent.id == event_id, InboundEvent.processed_at.is_(None))
-    return db.session.scalar(query.with_for_update())
-
-
 def held_success(intent_id: UUID) -> StkResult | None:
     """A success that was claimed by a callback and waits for a proof of our own."""
     query = select(InboundEvent.body).where(InboundEvent.intent_id == intent_id, InboundEvent.outcome == "held")

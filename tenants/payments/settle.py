@@ -37,23 +37,48 @@ class PaidNoReceipt(NamedTuple):
 
 def settle_callback(event_id: UUID) -> Settled | None:
     """Works off one stored callback. None where it changes nothing for the customer. Running twice is harmless."""
-    event = callbacks.open_event(event_id)
-    if event is None:
+    found = _open(event_id)
+    if found is None:
         return None
+    event, intent, account = found
+    event.outcome, settled = _read(event, intent, account)
     event.processed_at = clock.now()
-    intent = _lock(event.intent_id)
+    return settled
+
+
+def _read(event: InboundEvent, intent: PaymentIntent, account: MpesaAccount) -> tuple[str, Settled | None]:
+    """What an event comes to, in a word or two, and the money that it brings."""
     said = callbacks.parse(event.body)
     if said is None:
-        event.outcome = "malformed"
-        return None
+        return "malformed", None
     if _is_of_another(intent, said):
-        event.outcome = "refused: another checkout"
-        return None
+        return "refused: another checkout", None
     meaning = classify.result(said.code)
-    if meaning.verdict is Verdict.SUCCESS:
-        return _success(event, intent, said)
-    event.outcome = _failure(intent, said.code, meaning)
-    return None
+    if meaning.verdict is not Verdict.SUCCESS:
+        return _failure(intent, said.code, meaning), None
+    if (
+        said.receipt is None
+        or said.amount_cents is None
+        or said.amount_cents != intent.amount_cents
+        or said.amount_cents >= TRUSTED_CENTS
+        or not callbacks.comes_from_daraja(account.environment, event.peer)
+    ):
+        _ask_daraja(intent, event)
+        return "held", None
+    settled = _credit(account, intent, said, "stk callback")
+    return "settled" if settled else "duplicate", settled
+
+
+def _open(event_id: UUID) -> tuple[InboundEvent, PaymentIntent, MpesaAccount] | None:
+    """Locks an event that was not worked on yet, and the intent that it speaks of."""
+    query = (
+        select(InboundEvent, PaymentIntent, MpesaAccount)
+        .join(PaymentIntent, PaymentIntent.id == InboundEvent.intent_id)
+        .join(MpesaAccount, MpesaAccount.id == PaymentIntent.mpesa_account_id)
+        .where(InboundEvent.id == event_id, InboundEvent.processed_at.is_(None))
+        .with_for_update(of=[InboundEvent, PaymentIntent])
+    )
+    return db.session.execute(query.execution_options(populate_existing=True)).one_or_none()
 
 
 def _is_of_another(intent: PaymentIntent, said: StkResult) -> bool:
@@ -77,23 +102,6 @@ def _failure(intent: PaymentIntent, code: str, meaning: classify.Meaning) -> str
     intent.state = "review" if meaning.verdict is Verdict.REVIEW else "failed"
     note_fault(intent.mpesa_account_id, meaning.fix)
     return intent.state
-
-
-def _success(event: InboundEvent, intent: PaymentIntent, said: StkResult) -> Settled | None:
-    account = find_account(intent.mpesa_account_id)
-    if (
-        said.receipt is None
-        or said.amount_cents is None
-        or said.amount_cents != intent.amount_cents
-        or said.amount_cents >= TRUSTED_CENTS
-        or not callbacks.comes_from_daraja(account.environment, event.peer)
-    ):
-        event.outcome = "held"
-        _ask_daraja(intent, event)
-        return None
-    settled = _credit(account, intent, said, "stk callback")
-    event.outcome = "settled" if settled else "duplicate"
-    return settled
 
 
 def _ask_daraja(intent: PaymentIntent, event: InboundEvent) -> None:
@@ -142,7 +150,7 @@ def _credit(account: MpesaAccount, intent: PaymentIntent, said: StkResult, sourc
             source=source,
             intent_id=intent.id,
             subscriber_id=intent.subscriber_id,
-            transaction_id=posted.id,
+            transaction_id=posted,
         )
     )
     pays = intent.state != "succeeded" and said.amount_cents == intent.amount_cents
@@ -150,7 +158,6 @@ def _credit(account: MpesaAccount, intent: PaymentIntent, said: StkResult, sourc
         intent.state, intent.receipt, intent.code, intent.settled_at = "succeeded", said.receipt, None, clock.now()
     elif intent.state != "succeeded":
         intent.state, intent.code = "review", "amount"
-    db.session.flush()
     return Settled(intent, pays)
 
 

@@ -156,7 +156,7 @@ def test_the_relay_sees_no_payload(world: World, servers: Stack, settings: Setti
     with psycopg.connect(servers.url("wavu_relay", database), autocommit=True) as wire:
         wire.execute("SELECT tenant_id, id, job, attempts FROM outbox")
         for statement in ("SELECT payload FROM outbox", "SELECT * FROM router", "SELECT * FROM tenant",
-                          "UPDATE outbox SET state = 'done'"):  # fmt: skip
+                          "UPDATE outbox SET done_at = now()"):  # fmt: skip
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 wire.execute(statement.encode())
 

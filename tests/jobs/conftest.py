@@ -41,8 +41,12 @@ class Factory(NamedTuple):
 
     def waiting(self, queue: Queue = Queue.SETTLEMENT) -> list[tuple[str, str, int]]:
         """What RQ was handed and did not run, in order, as arguments of runtime.run."""
+        return [row for batch in self.batches(queue) for row in batch]
+
+    def batches(self, queue: Queue = Queue.SETTLEMENT) -> list[list[tuple[str, str, int]]]:
+        """The same by the batch."""
         jobs = self.relay._queues[queue].get_jobs()
-        return [tuple(job.args) for job in jobs]
+        return [[tuple(row) for row in job.args[1]] for job in jobs]
 
     def work(self, queue: Queue = Queue.SETTLEMENT) -> None:
         """One worker works off what is there and goes home."""

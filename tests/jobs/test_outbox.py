@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
@@ -70,7 +72,7 @@ def test_redis_holds_ids_in_json_and_nothing_else(factory: Factory, job: Jobs) -
         packed = factory.redis.hget(key, "data")
         assert isinstance(packed, bytes)
         datas.append(json.loads(zlib.decompress(packed)))
-    assert ["workers.runtime.run", None, list(factory.waiting()[0]), {}] in datas
+    assert ["workers.runtime.run_batch", None, ["settlement", [list(factory.waiting()[0])]], {}] in datas
     assert all("254712345678" not in json.dumps(data) for data in datas)
 
 
@@ -175,6 +177,14 @@ def test_a_call_that_began_is_not_begun_again_by_a_second_delivery(factory: Fact
     assert calls == []
 
 
+def _lose_worker(factory: Factory) -> None:
+    """A worker has taken what Redis held, and dies; the leases run out."""
+    factory.redis.flushdb()
+    factory.redis.set("wavu:relay", factory.relay._marker)
+    factory.sql("UPDATE outbox SET lease_until = now() - interval '1 second' WHERE lease_until IS NOT NULL")
+    factory.step()
+
+
 def test_a_worker_that_dies_costs_a_lease(factory: Factory, job: Jobs) -> None:
     job("mark", _mark)
     factory.put(factory.world.a.id, "mark", "1", n=1)
@@ -184,7 +194,9 @@ def test_a_worker_that_dies_costs_a_lease(factory: Factory, job: Jobs) -> None:
     factory.redis.set("wavu:relay", factory.relay._marker)
     factory.step()
     assert factory.waiting() == [], "its lease still runs"
-    factory.sql("UPDATE outbox SET lease_until = now() - interval '1 second'")
+    _lose_worker(factory)
+    assert factory.waiting() == [], "it backs off"
+    factory.sql("UPDATE outbox SET run_at = now()")
     factory.step()
     (second,) = factory.waiting()
     assert second[2] == first[2] + 1
@@ -192,6 +204,64 @@ def test_a_worker_that_dies_costs_a_lease(factory: Factory, job: Jobs) -> None:
     assert _done(factory) == [], "the late worker is fenced off"
     factory.work()
     assert len(_done(factory)) == 1
+
+
+def test_a_job_that_kills_its_worker_ends_as_a_dead_letter(
+    factory: Factory, job: Jobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    job("mark", _mark)
+    factory.put(factory.world.a.id, "mark", "poison")
+    factory.put(factory.world.a.id, "mark", "beside", n=1)
+    factory.step()
+    assert [len(batch) for batch in factory.batches()] == [2]
+    _lose_worker(factory)
+    waits = factory.rows("key, state, failures, run_at > now(), last_error")
+    lost = "the worker was lost"
+    assert waits == [("poison", "ready", 1, True, lost), ("beside", "ready", 1, True, lost)]
+    factory.sql("UPDATE outbox SET run_at = now()")
+    factory.step()
+    assert [len(batch) for batch in factory.batches()] == [1, 1], "what took a worker along comes alone from then on"
+    factory.sql("UPDATE outbox SET state = 'done' WHERE key = 'beside'")
+    for failures in range(2, 12):
+        _lose_worker(factory)
+        factory.sql("UPDATE outbox SET run_at = now() WHERE key = 'poison'")
+        factory.step()
+        assert factory.rows("failures")[0] == (failures,)
+    factory.sql("UPDATE outbox SET first_failed_at = now() - interval '25 hours' WHERE key = 'poison'")
+    _lose_worker(factory)
+    assert factory.rows("key, state")[0] == ("poison", "dead")
+    assert outbox.DEAD_LETTER in caplog.text, "a dead letter pages"
+    with factory.app.app_context(), tenant_scope(None), transaction():
+        assert outbox.backlog().dead == 1
+
+
+def test_the_relay_cannot_call_work_done(factory: Factory, job: Jobs) -> None:
+    factory.put(factory.world.a.id, "mark", "1")
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        factory.wire.execute("UPDATE outbox SET state = 'done'")
+
+
+def test_a_slow_peer_delays_only_its_own_jobs(factory: Factory, job: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+
+    def hang(_: dict[str, Any]) -> Iterator[Callable[[], bool]]:
+        assert (yield lambda: answered.wait(10))
+        audit.record("test.done", number="slow")
+
+    def answer(_: dict[str, Any]) -> Iterator[Callable[[], None]]:
+        yield answered.set
+        audit.record("test.done", number="quick")
+
+    job("hang", hang)
+    job("answer", answer)
+    factory.put(factory.world.a.id, "hang", "1", Queue.NETWORK)
+    factory.put(factory.world.b.id, "answer", "1", Queue.NETWORK)
+    threads = runtime.Threads(Queue.NETWORK, 2)
+    monkeypatch.setattr(runtime, "_threads", threads)
+    factory.step()
+    factory.work(Queue.NETWORK)
+    threads.close()
+    assert sorted(number for _, number in _done(factory)) == ["quick", "slow"]
 
 
 def test_a_wiped_redis_costs_nothing(factory: Factory, job: Jobs) -> None:

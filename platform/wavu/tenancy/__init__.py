@@ -13,6 +13,7 @@ from wavu.tenancy.scope import current_tenant_id, tenant_scope, visiting
 from wavu.tenancy.tenants import (
     count_by_status,
     create_tenant,
+    current_tenant,
     find_isp,
     find_tenant,
     list_tenants,
@@ -34,6 +35,7 @@ __all__ = [
     "claim",
     "count_by_status",
     "create_tenant",
+    "current_tenant",
     "current_tenant_id",
     "find_isp",
     "find_tenant",

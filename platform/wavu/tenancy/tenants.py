@@ -17,7 +17,7 @@ from wavu.tenancy import directory
 from wavu.tenancy.events import TenantResumed, TenantSuspendedByStaff
 from wavu.tenancy.models import Tenant
 from wavu.tenancy.refusals import BadSlug, NameTaken
-from wavu.tenancy.scope import visiting
+from wavu.tenancy.scope import current_tenant_id, visiting
 
 # Hosts of ours, and names that a stranger would take for ours.
 RESERVED_SLUGS = frozenset(
@@ -118,6 +118,15 @@ def find_tenant(tenant_id: UUID) -> Tenant:
     if tenant is None:
         raise NotFound
     return tenant
+
+
+def current_tenant() -> Tenant:
+    """The tenant that is asking, read once a transaction. Raises NoTenant outside tenant_scope()."""
+    kept = db.session.info.get("current_tenant")
+    if kept is None or kept.id != current_tenant_id():
+        # A reference of our own: a session holds its rows weakly.
+        kept = db.session.info["current_tenant"] = find_tenant(current_tenant_id())
+    return kept
 
 
 def find_isp(tenant_id: UUID) -> Tenant:
