@@ -9,8 +9,10 @@ no code and no constant with the product, so that a misunderstanding in the clie
         sim.script("254712345678", "pay")
 """
 
-from .knobs import BadKnob, Knobs
+from rehearsal.simulation import BadKnob, Unknown
+
+from .knobs import Knobs
 from .simulator import Simulator, require_loopback
-from .world import EXPRESS, Attempt, Receipt, Script, Unknown
+from .world import EXPRESS, Attempt, Receipt, Script
 
 __all__ = ["EXPRESS", "Attempt", "BadKnob", "Knobs", "Receipt", "Script", "Simulator", "Unknown", "require_loopback"]

@@ -2,27 +2,24 @@
 
 DARAJA_PORT (8100), DARAJA_BIND (127.0.0.1, loopback only), DARAJA_SEED (0), DARAJA_JOURNAL (a JSONL file), and
 DARAJA_APPS, a JSON file with a list of apps as `Simulator.add_app` takes them, or an object
-{"apps": [...], "subscribers": [...], "knobs": {...}}.
+{"apps": [...], "subscribers": [...], "knobs": {...}}; it is waited for.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import sys
 import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rehearsal.simulation import read_when_there, run, say
+
 from .simulator import Simulator, require_loopback
 
 
-def prepare(sim: Simulator, path: Path) -> None:
+def prepare(sim: Simulator, content: Any) -> None:
     """Register what the file names. Raises ValueError or TypeError if it is not as described above."""
-    content = json.loads(path.read_text(encoding="utf-8"))
     settings: dict[str, Any] = {"apps": content} if isinstance(content, list) else content
     for app in settings.get("apps", []):
         sim.add_app(**app)
@@ -31,33 +28,19 @@ def prepare(sim: Simulator, path: Path) -> None:
     sim.set_knobs(settings.get("knobs", {}))
 
 
-def wait_for(path: Path, seconds: float = 120) -> None:
-    """The rehearsal's data is made while this process starts."""
-    until = time.monotonic() + seconds
-    while not path.exists() and time.monotonic() < until:
-        time.sleep(0.2)
+def serve(environment: Mapping[str, str], stop: threading.Event) -> None:
+    bind = require_loopback(environment.get("DARAJA_BIND", "127.0.0.1"))
+    journal = environment.get("DARAJA_JOURNAL")
+    with Simulator(int(environment.get("DARAJA_SEED", "0")), journal=Path(journal) if journal else None) as sim:
+        if apps := environment.get("DARAJA_APPS"):
+            prepare(sim, read_when_there(Path(apps), stop) or {})
+        sim.serve(int(environment.get("DARAJA_PORT", "8100")), bind)
+        say(f"daraja simulator on {sim.base_url}  phones {sim.base_url}/phone/  control {sim.control_url}/")
+        stop.wait()
 
 
 def main(environment: Mapping[str, str]) -> int:
-    try:
-        bind = require_loopback(environment.get("DARAJA_BIND", "127.0.0.1"))
-        journal = environment.get("DARAJA_JOURNAL")
-        sim = Simulator(int(environment.get("DARAJA_SEED", "0")), journal=Path(journal) if journal else None)
-        if apps := environment.get("DARAJA_APPS"):
-            wait_for(Path(apps))
-            prepare(sim, Path(apps))
-        sim.serve(int(environment.get("DARAJA_PORT", "8100")), bind)
-    except (OSError, ValueError, TypeError) as error:
-        sys.stderr.write(f"daraja simulator: {error}\n")
-        return 2
-    stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
-    sys.stdout.write(f"daraja simulator on {sim.base_url}  phones {sim.base_url}/phone/  control {sim.control_url}/\n")
-    sys.stdout.flush()
-    stop.wait()
-    sim.close()
-    return 0
+    return run("daraja simulator", lambda stop: serve(environment, stop))
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ def genuine(world: World, attempt: Attempt, knobs: Knobs) -> Letter:
 
 def forged(world: World, attempt: Attempt, forgery: str, knobs: Knobs) -> Letter:
     """A callback that Safaricom did not send; it claims success even if nobody paid."""
-    now = world.clock.epoch()
+    now = world.clock.now()
     told = Told(attempt.checkout_request_id, "0", attempt.amount, world.new_receipt(), now)
     if forgery == "wrong_amount":
         told = Told(attempt.checkout_request_id, "0", attempt.amount + 1, told.receipt, now)
@@ -125,7 +125,7 @@ def _items(world: World, attempt: Attempt, told: Told, knobs: Knobs) -> list[dic
 
 
 def _truth(world: World, attempt: Attempt, knobs: Knobs) -> Told:
-    paid_at = attempt.finished_at if attempt.finished_at is not None else world.clock.epoch()
+    paid_at = attempt.finished_at if attempt.finished_at is not None else world.clock.now()
     amount = knobs.callback_amount or attempt.amount
     return Told(attempt.checkout_request_id, attempt.result_code or "", amount, attempt.receipt or "", paid_at)
 

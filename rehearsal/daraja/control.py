@@ -6,15 +6,14 @@ The build sheet calls it `/_sim/`; the rule that matters is that it is never und
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, request
 
-from .express import NotPossible
-from .knobs import BadKnob, describe
-from .world import App, Subscriber, Unknown
+from rehearsal import simulation
+
+from .knobs import Knobs
+from .world import App, Subscriber
 
 if TYPE_CHECKING:
     from .simulator import Simulator
@@ -23,46 +22,21 @@ Json = dict[str, Any]
 
 
 def blueprint(sim: Simulator) -> Blueprint:
-    pages = Blueprint("control", __name__, url_prefix="/control")
-    handlers = _routes(sim)
-
-    def index() -> Response:
-        return jsonify(
-            about="Daraja simulator: control API. Every POST takes a JSON object.",
-            routes=[f"{verb} /control{path}" for verb, path, _ in handlers],
-            knobs=describe(),
-        )
-
-    pages.add_url_rule("/", "index", index)
-    for verb, path, handler in handlers:
-        pages.add_url_rule(path, f"{verb} {path}", _view(sim, handler), methods=[verb])
-    return pages
+    routes = [(verb, path, _locked(sim, handler)) for verb, path, handler in _routes(sim)]
+    return simulation.blueprint("Daraja simulator: control API.", routes, Knobs)
 
 
-def _view(sim: Simulator, handler: Any) -> Any:
-    def view(**path: str) -> tuple[Response, int]:
-        body: Json = {}
-        if request.method == "POST" and request.content_length:
-            # Asking for the JSON content type also keeps plain web forms of other pages out.
-            parsed = request.get_json(silent=True)
-            if not isinstance(parsed, dict):
-                return jsonify(error="send a JSON object with Content-Type application/json"), 400
-            body = parsed
-        try:
-            with sim.world.lock:
-                answer = handler(body, **path)
-                return jsonify({"ok": True} if answer is None else answer), 200
-        except Unknown as error:
-            return jsonify(error=str(error)), 404
-        except NotPossible as error:
-            return jsonify(error=str(error)), 409
-        except (BadKnob, ValueError, TypeError, KeyError) as error:
-            return jsonify(error=f"{error}"), 400
+def _locked(sim: Simulator, handler: Any) -> Any:
+    """All that one request asks for happens at one moment."""
 
-    return view
+    def handle(*args: Any, **path: str) -> Any:
+        with sim.world.lock:
+            return handler(*args, **path)
+
+    return handle
 
 
-def _routes(sim: Simulator) -> list[tuple[str, str, Any]]:
+def _routes(sim: Simulator) -> list[simulation.Route]:
     world = sim.world
     return [
         ("GET", "/state", lambda _: state(sim)),
@@ -91,8 +65,7 @@ def _routes(sim: Simulator) -> list[tuple[str, str, Any]]:
         ("POST", "/callbacks/wait", lambda body: {"idle": sim.wait_idle(float(body.get("timeout", 10)))}),
         ("POST", "/release", lambda _: sim.gateway.release()),
         ("GET", "/book", lambda _: book(sim, request.args.get("shortcode"))),
-        ("GET", "/clock", lambda _: clock(sim)),
-        ("POST", "/clock", lambda body: _turn(sim, body)),
+        *simulation.clock_routes(sim.clock, sim.advance, lambda: clock(sim)),
         ("GET", "/log", lambda _: list(sim.journal.lines)),
     ]
 
@@ -117,22 +90,7 @@ def book(sim: Simulator, shortcode: str | None) -> Json:
 
 
 def clock(sim: Simulator) -> Json:
-    return {"eat": sim.clock.eat().isoformat(), "epoch": sim.clock.epoch(), "frozen": sim.clock.frozen}
-
-
-def _turn(sim: Simulator, body: Mapping[str, Any]) -> Json:
-    """`frozen`, then `advance` (seconds) or `to` (ISO time with zone, not before now)."""
-    if unknown := set(body) - {"frozen", "advance", "to"}:
-        raise BadKnob(f"the clock has no {', '.join(sorted(unknown))}")
-    if "frozen" in body:
-        sim.clock.freeze(bool(body["frozen"]))
-    if "to" in body:
-        target = datetime.fromisoformat(body["to"])
-        if target.tzinfo is None:
-            raise BadKnob("`to` needs a zone, such as +03:00")
-        sim.advance(target.timestamp() - sim.clock.epoch())
-    sim.advance(float(body.get("advance", 0)))
-    return clock(sim)
+    return {"eat": sim.clock.eat().isoformat(), "epoch": sim.clock.now(), "frozen": sim.clock.frozen}
 
 
 def _knobs(sim: Simulator, body: Json) -> Json:

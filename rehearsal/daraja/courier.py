@@ -6,11 +6,12 @@ Build sheet 18 and 23. Only loopback hosts are ever called; names under .localho
 from __future__ import annotations
 
 import http.client
-import ipaddress
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from urllib.parse import urlsplit
+
+from rehearsal.simulation import loopback_address
 
 from .journal import Journal
 from .knobs import Knobs
@@ -37,18 +38,6 @@ class Letter:
 
     def as_json(self) -> dict[str, object]:
         return vars(self) | {"body": self.body[:4096].decode("utf-8", "replace")}
-
-
-def loopback_address(host: str | None) -> str | None:
-    """The loopback address that `host` stands for, or None if the simulator must not call it."""
-    name = (host or "").rstrip(".").lower()
-    if name == "localhost" or name.endswith(".localhost"):
-        return "127.0.0.1"
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return None
-    return str(address) if address.is_loopback else None
 
 
 class Courier:
@@ -84,11 +73,11 @@ class Courier:
         for letter in letters:
             letter.status, letter.error = _post(letter)
             with self.world.lock:
-                letter.at = self.world.clock.epoch()
+                letter.at = self.world.clock.now()
                 self._try_again_later(letter)
             self.journal.write(
-                "callback", kind=letter.kind, url=letter.url, body=letter.body.decode("utf-8", "replace")[:2000],
-                status=letter.status, error=letter.error,
+                exchange="callback", kind=letter.kind, url=letter.url, status=letter.status, error=letter.error,
+                body=letter.body.decode("utf-8", "replace")[:2000],
             )  # fmt: skip
 
     def wait_idle(self, timeout: float) -> bool:

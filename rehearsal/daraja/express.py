@@ -14,9 +14,11 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from rehearsal.simulation import NotPossible, loopback_address
+
 from .callbacks import RESULTS, description, forged, genuine
 from .clock import EAT
-from .courier import Courier, Letter, loopback_address
+from .courier import Courier, Letter
 from .gateway import Call, Refusal, Reply, bad_request
 from .knobs import Knobs
 from .world import MAX_AMOUNT, WRONG_PINS_UNTIL_LOCKED, Attempt, Merchant, Message, Script, Subscriber, World
@@ -32,10 +34,6 @@ _FAILURE_MESSAGES = {
     "2001": "Failed. You have entered the wrong PIN.",
     "8006": "Your M-PESA PIN is locked. Call 100 or 200 for help.",
 }
-
-
-class NotPossible(ValueError):
-    """The person at the phone, or a test, asked for something that the prompt's state does not allow."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ class ExpressDesk:
 
     def _repeats(self, order: Order, knobs: Knobs) -> bool:
         """Code 17: same customer and amount within two minutes. An attempt that met 17 or a lock does not count."""
-        since = self.world.clock.epoch() - knobs.stk_repeat_window
+        since = self.world.clock.now() - knobs.stk_repeat_window
         return any(
             a.amount == order.amount and a.accepted_at > since and a.result_code not in ("17", "1001")
             for a in self.world.attempts_of(order.msisdn)
@@ -158,7 +156,7 @@ class ExpressDesk:
             self.world.new_request_id(call.knobs.stk_id_form),
             self.world.new_checkout_id(order.msisdn, call.knobs.stk_id_form),
             call.app.consumer_key, merchant, order.msisdn, order.amount, reference, order.description,
-            order.callback_url, self.world.clock.epoch(), prompt_text(order, merchant),
+            order.callback_url, self.world.clock.now(), prompt_text(order, merchant),
             call.knobs.changed(script.knobs if script else {}), script,
         )  # fmt: skip
         self.world.add_attempt(attempt)
@@ -259,7 +257,7 @@ class ExpressDesk:
 
     def _conclude(self, attempt: Attempt, code: str) -> None:
         attempt.prompting = False
-        attempt.result_code, attempt.finished_at = code, self.world.clock.epoch()
+        attempt.result_code, attempt.finished_at = code, self.world.clock.now()
         if text := _FAILURE_MESSAGES.get(code):
             told = text.format(amount=attempt.amount, merchant=attempt.merchant.name)
             self.world.subscriber(attempt.msisdn).messages.append(Message(attempt.finished_at, told))

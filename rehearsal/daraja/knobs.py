@@ -1,45 +1,18 @@
 """The fault knobs of build sheet section 23 that concern OAuth, STK push, its callback and STK query.
 
-A knob is named `group.name` outside (`callback.drop`) and `group_name` inside. Groups say which exchange a knob belongs
-to: `oauth`, `stk` and `query` requests (each also obeys `gateway`), and `callback` deliveries. Where the portal and the
-field disagree there is a knob, and its default is what the field shows.
+Groups say which exchange a knob belongs to: `oauth`, `stk` and `query` requests (each also obeys `gateway`), and
+`callback` deliveries. Where the portal and the field disagree there is a knob, and its default is what the field shows.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-Check = Callable[[object], object]
+from rehearsal.simulation import BadKnob, KnobSet, count, flag, knob, names, number, one_of
+
 Span = tuple[float, float]
-
-
-class BadKnob(ValueError):
-    """Unknown knob or a value it cannot take; the message says which."""
-
-
-def flag(value: object) -> object:
-    if not isinstance(value, bool):
-        raise BadKnob("takes true or false")
-    return value
-
-
-def number(value: object) -> object:
-    return _number(value)
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
-        raise BadKnob("takes a number, 0 or more")
-    return value
-
-
-def count(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise BadKnob("takes a whole number, 0 or more")
-    return value
+_amount = number()
 
 
 def text(value: object) -> object:
@@ -48,40 +21,18 @@ def text(value: object) -> object:
     return value
 
 
-def one_of(*choices: str) -> Check:
-    def check(value: object) -> object:
-        if value not in choices:
-            raise BadKnob(f"takes one of {', '.join(repr(c) for c in choices)}")
-        return value
-
-    return check
-
-
 def span(value: object) -> object:
     """Seconds: a number, or [least, most] to draw from."""
-    ends = [_number(end) for end in (value if isinstance(value, list | tuple) else (value, value))]
+    ends = [_amount(end) for end in (value if isinstance(value, list | tuple) else (value, value))]
     if len(ends) != 2 or ends[0] > ends[1]:
         raise BadKnob("takes seconds or [least, most]")
     return (ends[0], ends[1])
 
 
-def names(*choices: str) -> Check:
-    def check(value: object) -> object:
-        if not isinstance(value, list | tuple) or any(item not in choices for item in value):
-            raise BadKnob(f"takes a list of {', '.join(choices)}")
-        return tuple(value)
-
-    return check
-
-
 def weights(value: object) -> object:
     if not isinstance(value, Mapping):
         raise BadKnob('takes {"outcome": weight}')
-    return {str(outcome): number(weight) for outcome, weight in value.items()}
-
-
-def knob(default: object, check: Check, doc: str) -> Any:
-    return field(default=default, metadata={"check": check, "doc": doc})
+    return {str(outcome): _amount(weight) for outcome, weight in value.items()}
 
 
 FAULTS = (
@@ -94,35 +45,37 @@ FORGERIES = (
 
 
 @dataclass(frozen=True)
-class Knobs:
-    """One consistent setting of every knob."""
+class Knobs(KnobSet):
+    """The knobs of the simulator as a whole, of a rule or of one transaction."""
 
     oauth_empty_400: bool = knob(False, flag, "refuse even good credentials with the empty HTTP 400")
     oauth_strict_invalidation: bool = knob(True, flag, "a new token kills the app's older ones (portal FAQ)")
     oauth_expires_in_type: str = knob("string", one_of("string", "number"), "portal sample number, fixtures string")
-    oauth_ttl: int = knob(3599, count, "seconds a token lives")
+    oauth_ttl: int = knob(3599, count(), "seconds a token lives")
 
     gateway_fault: str = knob("none", one_of(*FAULTS), "what goes wrong; the *_after_exec ones execute first")
-    gateway_chance: float = knob(1.0, number, "share of requests that meet gateway.fault")
+    gateway_chance: float = knob(1.0, number(), "share of requests that meet gateway.fault")
     gateway_slow: tuple[float, float] = knob((0.0, 0.0), span, "real seconds before the answer")
-    gateway_hang: float = knob(35.0, number, "real seconds of a hang before the connection is cut; 0 cuts at once")
+    gateway_hang: float = knob(35.0, number(), "real seconds of a hang before the connection is cut; 0 cuts at once")
     gateway_invalid_token: str = knob(
         "404.001.03", one_of("404.001.03", "400.003.01", "401.002.01", "401.003.01"), "form of Invalid Access Token"
     )
     gateway_wrong_verb: str = knob("405.001", one_of("405.001", "404.001.04"), "answer to GET instead of POST")
-    gateway_burst: int = knob(0, count, "requests in 10 s from one address before the firewall answers HTML 403; 0 off")
-    gateway_ban: float = knob(60.0, number, "seconds that HTML 403 then lasts")
+    gateway_burst: int = knob(
+        0, count(), "requests in 10 s from an address before the firewall answers HTML 403; 0 off"
+    )
+    gateway_ban: float = knob(60.0, number(), "seconds that HTML 403 then lasts")
 
     stk_auto: Mapping[str, float] = field(
         default_factory=dict,
         metadata={"check": weights, "doc": "outcomes with weights for unscripted prompts; empty: a person answers"},
     )
     stk_auto_after: tuple[float, float] = knob((1.0, 1.0), span, "seconds before such an answer")
-    stk_prompt_seconds: float = knob(60.0, number, "life of a prompt")
+    stk_prompt_seconds: float = knob(60.0, number(), "life of a prompt")
     stk_timeout_code: str = knob("1037", one_of("1037", "1019", "1032", "1036"), "result of a prompt nobody answered")
-    stk_core_delay: float = knob(1.0, number, "seconds before a result that needs no prompt (17, 1025, 2028 ...)")
-    stk_late_success: float = knob(0.0, number, "the money moves all the same, seconds after a failure; 0 off")
-    stk_repeat_window: float = knob(120.0, number, "seconds in which the same phone and amount give 17; 0 off")
+    stk_core_delay: float = knob(1.0, number(), "seconds before a result that needs no prompt (17, 1025, 2028 ...)")
+    stk_late_success: float = knob(0.0, number(), "the money moves all the same, seconds after a failure; 0 off")
+    stk_repeat_window: float = knob(120.0, number(), "seconds in which the same phone and amount give 17; 0 off")
     stk_lock: str = knob("sync", one_of("sync", "async_1001", "off"), "second prompt for one phone")
     stk_url_words: str = knob("strict", one_of("strict", "lenient"), "refuse CallBackURLs with forbidden words")
     stk_url_refusal: str = knob("400.003.02", one_of("400.003.02", "400.002.02"), "how a forbidden word is refused")
@@ -133,61 +86,34 @@ class Knobs:
     stk_foreign_shortcode: str = knob("refuse", one_of("refuse", "accept"), "shortcode of another app's token")
     stk_wrong_credentials: str = knob("portal", one_of("portal", "live"), "text of Wrong credentials")
     stk_id_form: str = knob("new", one_of("new", "old"), "shape of MerchantRequestID and CheckoutRequestID")
-    stk_per_second: float = knob(0.0, number, "pushes an app may send per second; 0 off")
+    stk_per_second: float = knob(0.0, number(), "pushes an app may send per second; 0 off")
 
     query_pending: str = knob("http500", one_of("http500", "4999", "both"), "the two forms of pending; both: drawn")
     query_stuck: bool = knob(False, flag, "pending for ever")
     query_contradict: str = knob("", text, "result code told although the customer paid; empty off")
     query_early_1037: bool = knob(False, flag, "1037 while the customer is still typing")
     query_spelling: str = knob("live", one_of("live", "portal"), "successsfully or successfully")
-    query_per_minute: float = knob(0.0, number, "queries per minute and app, burst 1 (sandbox: 5); 0 off")
+    query_per_minute: float = knob(0.0, number(), "queries per minute and app, burst 1 (sandbox: 5); 0 off")
     query_rate_form: str = knob("429", one_of("429", "500.003.02"), "answer over query.per_minute and stk.per_second")
 
-    callback_drop: float = knob(0.0, number, "share of callbacks never sent; 1 all")
-    callback_duplicate: int = knob(1, count, "times each callback is sent, all at once")
-    callback_duplicate_chance: float = knob(1.0, number, "share of callbacks that callback.duplicate concerns")
+    callback_drop: float = knob(0.0, number(), "share of callbacks never sent; 1 all")
+    callback_duplicate: int = knob(1, count(), "times each callback is sent, all at once")
+    callback_duplicate_chance: float = knob(1.0, number(), "share of callbacks that callback.duplicate concerns")
     callback_delay: tuple[float, float] = knob((0.0, 0.0), span, "seconds between result and callback")
-    callback_reorder: int = knob(0, count, "hold this many, then send them last first; 0 off")
+    callback_reorder: int = knob(0, count(), "hold this many, then send them last first; 0 off")
     callback_before_response: bool = knob(False, flag, "the callback of a scripted outcome beats the push's own answer")
-    callback_retries: int = knob(0, count, "further tries after anything but a 2xx")
-    callback_retry_seconds: float = knob(10.0, number, "seconds between tries")
-    callback_timeout: float = knob(8.0, number, "real seconds to wait for the receiver")
+    callback_retries: int = knob(0, count(), "further tries after anything but a 2xx")
+    callback_retry_seconds: float = knob(10.0, number(), "seconds between tries")
+    callback_timeout: float = knob(8.0, number(), "real seconds to wait for the receiver")
     callback_source_ip: str = knob("196.201.214.200", text, "X-Forwarded-For of genuine callbacks; empty: no header")
     callback_forge: tuple[str, ...] = knob((), names(*FORGERIES), "forged companions sent before the genuine one")
-    callback_amount: int = knob(0, count, "amount that genuine callbacks state instead of the true one; 0 off")
+    callback_amount: int = knob(0, count(), "amount that genuine callbacks state instead of the true one; 0 off")
     callback_balance_item: str = knob("no_value", one_of("absent", "no_value", "value"), "the Balance item")
     callback_numbers_as_strings: bool = knob(False, flag, "ResultCode, Amount, dates and phones as strings")
     callback_item_order: str = knob("official", one_of("official", "shuffle"), "order of the metadata")
     callback_phone_masked: bool = knob(False, flag, "2547 ***** 126 as since March 2026 on other channels")
     callback_description: str = knob("plain", one_of("plain", "prefixed"), "old [STK_CB - ] texts")
 
-    def changed(self, settings: Mapping[str, object]) -> Knobs:
-        """A copy with `group.name` settings applied. Raises BadKnob."""
-        changes: dict[str, Any] = {}
-        for name, value in settings.items():
-            attribute = name.replace(".", "_", 1)
-            if "." not in name or attribute not in _CHECKS:
-                raise BadKnob(f"there is no knob {name!r}")
-            try:
-                changes[attribute] = _CHECKS[attribute](value)
-            except BadKnob as refusal:
-                raise BadKnob(f"{name} {refusal}") from None
-        return dataclasses.replace(self, **changes)
-
-    def as_json(self) -> dict[str, object]:
-        return {outer(f.name): getattr(self, f.name) for f in dataclasses.fields(self)}
-
-
-def outer(attribute: str) -> str:
-    return attribute.replace("_", ".", 1)
-
-
-def describe() -> dict[str, str]:
-    """Every knob with its one-line explanation, for the control API."""
-    return {outer(f.name): str(f.metadata["doc"]) for f in dataclasses.fields(Knobs)}
-
-
-_CHECKS: dict[str, Check] = {f.name: f.metadata["check"] for f in dataclasses.fields(Knobs)}
 
 # Which groups an exchange obeys; a rule with `times` is only used up by an exchange that it concerns.
 GROUPS: dict[str, frozenset[str]] = {

@@ -9,18 +9,18 @@ import re
 from math import ceil
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response, abort, make_response, redirect, render_template, request
+from flask import Blueprint, abort, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
+from rehearsal.simulation import NotPossible, page
+
 from .callbacks import description
-from .express import NotPossible
 from .world import Attempt, World
 
 if TYPE_CHECKING:
     from .simulator import Simulator
 
 _REFRESH_SECONDS = 3
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 _OUTCOMES = {"0": "Paid.", "1032": "You cancelled this request.", "2001": "Wrong PIN. Nothing was paid."}
 
 
@@ -42,7 +42,7 @@ def blueprint(sim: Simulator) -> Blueprint:
             known = [_summary(sim.world, msisdn) for msisdn in sim.world.subscribers]
         known.sort(key=lambda one: (not one["prompt"], one["msisdn"]))
         refresh = None if typed else _REFRESH_SECONDS
-        return _page("phones.html", phones=known, typed=typed, refresh=refresh)
+        return page("phones.html", phones=known, typed=typed, refresh=refresh)
 
     @pages.get("/<number>")
     def phone(number: str) -> AnyResponse:
@@ -80,7 +80,7 @@ def _handset(sim: Simulator, msisdn: str, error: str = "", status: int = 200) ->
         left = _seconds_left(world, prompt) if prompt else 0
         refresh = left + 1 if prompt else _REFRESH_SECONDS
         messages = [(f"{world.clock.eat(m.at):%d/%m %H:%M}", m.text) for m in (owner.messages[::-1] if owner else [])]
-        return _page(
+        return page(
             "phone.html", status, msisdn=msisdn, local="0" + msisdn[3:], owner=owner, prompt=prompt, left=left,
             refresh=refresh, messages=messages[:8], last=_last(world, msisdn), error=error,
             time=f"{world.clock.eat():%H:%M}",
@@ -99,7 +99,7 @@ def _summary(world: World, msisdn: str) -> dict[str, object]:
 
 
 def _seconds_left(world: World, attempt: Attempt) -> int:
-    return max(0, ceil(attempt.accepted_at + attempt.knobs.stk_prompt_seconds - world.clock.epoch()))
+    return max(0, ceil(attempt.accepted_at + attempt.knobs.stk_prompt_seconds - world.clock.now()))
 
 
 def _last(world: World, msisdn: str) -> dict[str, object] | None:
@@ -116,11 +116,3 @@ def _last(world: World, msisdn: str) -> dict[str, object] | None:
         "code": code,
         "receipt": newest.receipt,
     }
-
-
-def _page(template: str, status: int = 200, **context: object) -> Response:
-    page = make_response(render_template(template, **context), status)
-    page.headers["Content-Security-Policy"] = _POLICY
-    page.headers["Cache-Control"] = "no-store"
-    page.headers["X-Content-Type-Options"] = "nosniff"
-    return page

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
-import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, request
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from rehearsal.simulation import (
+    BadKnob,
+    NotPossible,
+    Server,
+    Unknown,
+    application,
+    loopback_address,
+    loopback_names_only,
+    number,
+)
 
 from . import control, phone
 from .callbacks import RESULTS
 from .clock import Clock
-from .courier import Courier, Letter, loopback_address
-from .express import OUTCOMES, ExpressDesk, NotPossible
+from .courier import Courier, Letter
+from .express import OUTCOMES, ExpressDesk
 from .gateway import Gateway
 from .journal import Journal
-from .knobs import FORGERIES, BadKnob, Knobs, number
-from .world import EXPRESS, App, Attempt, Merchant, Receipt, Rule, Script, Subscriber, Unknown, World
+from .knobs import FORGERIES, Knobs
+from .world import EXPRESS, App, Attempt, Merchant, Receipt, Rule, Script, Subscriber, World
 
 
 class Simulator:
@@ -41,15 +46,15 @@ class Simulator:
         self.journal = Journal(lambda: self.clock.eat().isoformat(), journal)
         self.courier = Courier(self.world, self.journal)
         self.desk = ExpressDesk(self.world, self.courier)
-        self.web = Flask(__name__, template_folder="pages", static_folder=None)
-        self.web.before_request(_loopback_names_only)
+        self.web = application(__package__)
+        self.web.before_request(loopback_names_only)
         self.gateway = Gateway(self.web, self.world, self.journal)
         self.gateway.mount("/mpesa/stkpush/v1/processrequest", "stk", EXPRESS, self.desk.push)
         self.gateway.mount("/mpesa/stkpushquery/v1/query", "query", EXPRESS, self.desk.query)
         self.web.register_blueprint(control.blueprint(self))
         self.web.register_blueprint(phone.blueprint(self))
         self.base_url = ""
-        self._server: BaseWSGIServer | None = None
+        self._server: Server | None = None
 
     # -- life
 
@@ -59,19 +64,15 @@ class Simulator:
 
     def serve(self, port: int = 0, bind: str = "127.0.0.1") -> Simulator:
         """Start answering on loopback; port 0 takes a free one. Raises ValueError for any other address."""
-        address = require_loopback(bind)
-        self._server = make_server(address, port, self.web, threaded=True, request_handler=_Quiet)
-        host = f"[{address}]" if ":" in address else address
-        self.base_url = f"http://{host}:{self._server.server_port}"
+        self._server = Server(self.web, require_loopback(bind), port)
+        self.base_url = self._server.url
         self.clock.start()
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), name="daraja-http", daemon=True).start()
         return self
 
     def close(self) -> None:
         self.gateway.release()
         if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+            self._server.close()
         self.clock.close()
         self.courier.close()
 
@@ -232,7 +233,7 @@ def require_loopback(bind: str) -> str:
     address = loopback_address(bind)
     if address is None:
         raise ValueError(f"the Daraja simulator binds loopback only, not {bind!r}")
-    return str(ipaddress.ip_address(address))
+    return address
 
 
 def _script(outcome: str | Script | Mapping[str, Any]) -> Script:
@@ -245,25 +246,6 @@ def _script(outcome: str | Script | Mapping[str, Any]) -> Script:
     if made.outcome not in OUTCOMES and made.outcome not in RESULTS and not made.outcome.isdigit():
         raise BadKnob(f"an outcome is one of {', '.join(OUTCOMES)} or a result code, not {made.outcome!r}")
     if made.after is not None:
-        number(made.after)
+        number()(made.after)
     Knobs().changed(made.knobs)
     return made
-
-
-def _loopback_names_only() -> Response | None:
-    """A web page elsewhere must not drive the simulator through a name that it points at loopback, or by a form."""
-    origin = request.headers.get("Origin")
-    try:
-        ours = loopback_address(urlsplit(f"//{request.host}").hostname) is not None
-    except ValueError:
-        ours = False
-    if not ours or origin not in (None, f"{request.scheme}://{request.host}"):
-        abort(403)
-    return None
-
-
-class _Quiet(WSGIRequestHandler):
-    """No line per request on the terminal: the journal has them."""
-
-    def log(self, type: str, message: str, *args: object) -> None:
-        return

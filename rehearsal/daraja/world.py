@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
+from rehearsal.simulation import Unknown
+
 from .clock import Clock
 from .knobs import GROUPS, Knobs, Span
 
@@ -20,10 +22,6 @@ EXPRESS = "M-PESA EXPRESS"  # the API product that STK push and query belong to
 MAX_AMOUNT = 250_000  # portal page MpesaExpressSimulate, FAQ 5: KES per transaction
 DAILY_LIMIT = 500_000  # the same FAQ: KES per day
 WRONG_PINS_UNTIL_LOCKED = 3
-
-
-class Unknown(LookupError):
-    """There is no such app, phone, prompt or attempt."""
 
 
 @dataclass
@@ -234,13 +232,13 @@ class World:
         if strict:
             self.kill_tokens(app.consumer_key)
         value = self._word(string.ascii_letters + string.digits, 28)
-        token = Token(value, app.consumer_key, frozenset(app.products), self.clock.epoch() + ttl)
+        token = Token(value, app.consumer_key, frozenset(app.products), self.clock.now() + ttl)
         self.tokens[value] = token
         return token
 
     def live_token(self, value: str) -> Token | None:
         token = self.tokens.get(value)
-        return token if token and token.expires_at > self.clock.epoch() else None
+        return token if token and token.expires_at > self.clock.now() else None
 
     def kill_tokens(self, consumer_key: str) -> None:
         self.tokens = {v: t for v, t in self.tokens.items() if t.consumer_key != consumer_key}
@@ -262,7 +260,7 @@ class World:
 
     def transfer(self, payer: Subscriber, merchant: Merchant, amount: int, reference: str, checkout: str) -> Receipt:
         """Move the money and write the book. The caller has asked `refusal_of_transfer`."""
-        now = self.clock.epoch()
+        now = self.clock.now()
         today = self.clock.eat(now).date()
         payer.balance -= amount
         payer.spent[today] = payer.spent.get(today, 0) + amount

@@ -10,9 +10,11 @@ itself enforces; towards people they are a hotspot with real pages. They share n
         router.advance(3600)
 """
 
+from rehearsal.simulation import BadKnob, NotPossible, Unknown
+
 from .fleet import Fleet
-from .knobs import BadKnob, Knobs
-from .people import Device, NotPossible, Outcome, Unknown, require_loopback
+from .knobs import Knobs
+from .people import Device, Outcome, require_loopback
 from .router import VirtualRouter
 from .session import Session
 

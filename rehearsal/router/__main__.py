@@ -8,20 +8,17 @@ RADIUS_AUTH_PORT (1812), RADIUS_ACCT_PORT (1813), RADIUS_COA_PORT (3799, on each
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+
+from rehearsal.simulation import read_when_there, run, say
 
 from .fleet import Fleet, furnish
 from .router import VirtualRouter
 
-_LOOK_AGAIN_SECONDS = 0.25
 _TRAFFIC = (40_000, 160_000)  # bit/s of a new device, so that a session is seen to tick
 
 
@@ -38,45 +35,23 @@ def build(environment: Mapping[str, str]) -> Fleet:
     )  # fmt: skip
 
 
-def wait_for(path: Path, stop: threading.Event) -> list[dict[str, Any]]:
-    """What the file lists, as soon as it is there and whole. Raises ValueError if it is no list of objects."""
-    while not stop.wait(_LOOK_AGAIN_SECONDS):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
-            continue
-        if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
-            raise ValueError(f"{path} must hold a list of routers")
-        return content
-    return []
+def serve(environment: Mapping[str, str], stop: threading.Event) -> None:
+    with build(environment) as fleet:
+        fleet.serve(int(environment.get("ROUTER_CONTROL_PORT") or 8190))
+        say(f"router simulator: page {fleet.base_url}/  control {fleet.base_url}/control/")
+        if listed := environment.get("ROUTERS"):
+            furnish(fleet, read_when_there(Path(listed), stop) or [])
+        for router in fleet.routers.values():
+            say(f"router {router.name} at {router.box.address}, CoA port {router.coa_port}, {_face(router)}")
+        stop.wait()
 
 
 def main(environment: Mapping[str, str]) -> int:
-    stop = threading.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(name, lambda *_: stop.set())
-    try:
-        with build(environment) as fleet:
-            fleet.serve(int(environment.get("ROUTER_CONTROL_PORT") or 8190))
-            _say(f"router simulator: page {fleet.base_url}/  control {fleet.base_url}/control/")
-            if listed := environment.get("ROUTERS"):
-                furnish(fleet, wait_for(Path(listed), stop))
-            for router in fleet.routers.values():
-                _say(f"router {router.name} at {router.box.address}, CoA port {router.coa_port}, {_face(router)}")
-            stop.wait()
-    except (OSError, ValueError, TypeError, OverflowError) as error:
-        sys.stderr.write(f"router simulator: {error}\n")
-        return 2
-    return 0
+    return run("router simulator", lambda stop: serve(environment, stop))
 
 
 def _face(router: VirtualRouter) -> str:
     return f"hotspot {router.hotspot.url}/" if router.hotspot else "no hotspot pages"
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -9,17 +9,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, abort, make_response, redirect, render_template, request
+from flask import Blueprint, abort, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
 
-from .people import Device, Outcome, Unknown
+from rehearsal.simulation import Unknown, page
+
+from .people import Device, Outcome
 
 if TYPE_CHECKING:
     from .fleet import Fleet
     from .router import VirtualRouter
 
 _REFRESH_SECONDS = 3
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 # What people do, in bit/s (up, down).
 TRAFFIC = {
     "nothing": (0, 0),
@@ -42,11 +43,11 @@ def blueprint(fleet: Fleet) -> Blueprint:
     @pages.get("/")
     def routers() -> AnyResponse:
         shown = [_router(router) for router in fleet.routers.values()]
-        return _page("board.html", routers=shown, traffic=list(TRAFFIC), refresh=_REFRESH_SECONDS)
+        return page("board.html", routers=shown, traffic=list(TRAFFIC), refresh=_REFRESH_SECONDS)
 
     @pages.get("/packets")
     def packets() -> AnyResponse:
-        return _page("packets.html", lines=list(fleet.journal.lines)[:-61:-1], refresh=None)
+        return page("packets.html", lines=list(fleet.journal.lines)[:-61:-1], refresh=None)
 
     @pages.get("/router/<name>/<form>")
     def form(name: str, form: str) -> AnyResponse:
@@ -82,7 +83,7 @@ def blueprint(fleet: Fleet) -> Blueprint:
         except Unknown:
             abort(404)
         except ValueError as refusal:
-            return _page("board.html", 409, routers=[_router(router)], traffic=list(TRAFFIC), error=f"{refusal}")
+            return page("board.html", 409, routers=[_router(router)], traffic=list(TRAFFIC), error=f"{refusal}")
         return redirect("/", 303)
 
     return pages
@@ -111,7 +112,7 @@ def _form(router: VirtualRouter, form: str, mac: str = "", error: str = "") -> A
         abort(404)
     known = router.devices.get(mac)
     user = known.line[0] if known and known.line else request.form.get("username", "")
-    return _page(
+    return page(
         f"{form}.html", 409 if error else 200, router=router.name, mac=known.mac if known else "", user=user,
         name=known.name if known else "", error=error, refresh=None,
     )  # fmt: skip
@@ -161,11 +162,3 @@ def size(count: int) -> str:
             return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
         value /= 1000
     raise AssertionError
-
-
-def _page(template: str, status: int = 200, **context: object) -> Response:
-    page = make_response(render_template(template, **context), status)
-    page.headers["Content-Security-Policy"] = _POLICY
-    page.headers["Cache-Control"] = "no-store"
-    page.headers["X-Content-Type-Options"] = "nosniff"
-    return page

@@ -2,79 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, request
 
-from .knobs import BadKnob, describe
-from .people import NotPossible, Unknown
+from rehearsal import simulation
+
+from .knobs import Knobs
 
 if TYPE_CHECKING:
     from .fleet import Fleet
     from .router import VirtualRouter
 
 Json = dict[str, Any]
-Handler = Callable[..., Any]
 
 
 def blueprint(fleet: Fleet) -> Blueprint:
-    pages = Blueprint("control", __name__, url_prefix="/control")
-    handlers = _fleet_routes(fleet) + _router_routes(fleet)
-
-    def index() -> Response:
-        return jsonify(
-            about="Router simulator: control API. Every POST takes a JSON object. Rates are bit/s, sizes bytes.",
-            routes=[f"{verb} /control{path}" for verb, path, _ in handlers],
-            knobs=describe(),
-        )
-
-    pages.add_url_rule("/", "index", index)
-    for verb, path, handler in handlers:
-        pages.add_url_rule(path, f"{verb} {path}".replace(".", " "), _view(handler), methods=[verb])
-    return pages
+    about = "Router simulator: control API. Rates are bit/s, sizes bytes."
+    return simulation.blueprint(about, _fleet_routes(fleet) + _router_routes(fleet), Knobs)
 
 
-def _view(handler: Handler) -> Handler:
-    def view(**path: str) -> tuple[Response, int]:
-        body: Json = {}
-        if request.method == "POST" and request.content_length:
-            # Asking for the JSON content type also keeps plain web forms of other pages out.
-            parsed = request.get_json(silent=True)
-            if not isinstance(parsed, dict):
-                return jsonify(error="send a JSON object with Content-Type application/json"), 400
-            body = parsed
-        try:
-            answer = handler(body, **path)
-            return jsonify({"ok": True} if answer is None else answer), 200
-        except Unknown as error:
-            return jsonify(error=str(error)), 404
-        except NotPossible as error:
-            return jsonify(error=str(error)), 409
-        except KeyError as error:
-            return jsonify(error=f"the body lacks {error}"), 400
-        except (BadKnob, ValueError, TypeError, AttributeError) as error:
-            return jsonify(error=f"{error}"), 400
-
-    return view
-
-
-def _fleet_routes(fleet: Fleet) -> list[tuple[str, str, Handler]]:
+def _fleet_routes(fleet: Fleet) -> list[simulation.Route]:
     return [
         ("GET", "/state", lambda _: state(fleet)),
         ("GET", "/routers", lambda _: [router.as_json() for router in fleet.routers.values()]),
         ("POST", "/routers", lambda body: fleet.add(**body).as_json()),
         ("GET", "/sessions", lambda _: _all_sessions(fleet)),
         ("GET", "/packets", lambda _: _packets(fleet)),
-        ("GET", "/clock", lambda _: clock(fleet)),
-        ("POST", "/clock", lambda body: _turn(fleet, body)),
+        *simulation.clock_routes(fleet.clock, fleet.advance, lambda: clock(fleet)),
         ("POST", "/wait", lambda body: {"idle": fleet.wait_idle(float(body.get("timeout", 10)))}),
     ]
 
 
-def _router_routes(fleet: Fleet) -> list[tuple[str, str, Handler]]:
-    def one(action: Callable[[VirtualRouter, Json], Any]) -> Handler:
+def _router_routes(fleet: Fleet) -> list[simulation.Route]:
+    def one(action: Callable[[VirtualRouter, Json], Any]) -> Callable[..., Any]:
         return lambda body, name: action(fleet.router(name), body)
 
     here = "/routers/<name>"
@@ -104,21 +66,6 @@ def state(fleet: Fleet) -> Json:
 
 def clock(fleet: Fleet) -> Json:
     return {"utc": fleet.clock.iso(), "epoch": fleet.clock.now(), "frozen": fleet.clock.frozen}
-
-
-def _turn(fleet: Fleet, body: Mapping[str, Any]) -> Json:
-    """`frozen`, then `advance` (seconds) or `to` (ISO time with zone, not before now)."""
-    if unknown := set(body) - {"frozen", "advance", "to"}:
-        raise BadKnob(f"the clock has no {', '.join(sorted(unknown))}")
-    if "frozen" in body:
-        fleet.clock.freeze(bool(body["frozen"]))
-    if "to" in body:
-        target = datetime.fromisoformat(body["to"])
-        if target.tzinfo is None:
-            raise BadKnob("`to` needs a zone, such as +03:00")
-        fleet.advance(target.timestamp() - fleet.clock.now())
-    fleet.advance(float(body.get("advance", 0)))
-    return clock(fleet)
 
 
 def _packets(fleet: Fleet) -> list[Json]:

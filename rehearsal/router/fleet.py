@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-import threading
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 
-from flask import Flask, Response, abort, request
-from werkzeug.serving import BaseWSGIServer, make_server
+from rehearsal.simulation import Server, Unknown, application, loopback_names_only
 
 from . import board, control
 from .clock import Clock
-from .hotspot import Quiet
 from .journal import Journal
 from .packets import colons
-from .people import Unknown, require_loopback
+from .people import require_loopback
 from .radio import Radio
 from .router import VirtualRouter
 from .session import Session
@@ -47,31 +42,29 @@ class Fleet:
         self.boot = boot
         self.clock = Clock(start, frozen=frozen)
         self.radio = Radio()
-        self.journal = Journal(self.clock, journal)
+        self.journal = Journal(self.clock.iso, journal)
         self.routers: dict[str, VirtualRouter] = {}
         self.base_url = ""
-        self.web = Flask(__name__, template_folder="pages", static_folder=None)
-        self.web.before_request(_loopback_names_only)
+        self.web = application(__package__)
+        self.web.before_request(loopback_names_only)
         self.web.register_blueprint(control.blueprint(self))
         self.web.register_blueprint(board.blueprint(self))
-        self._server: BaseWSGIServer | None = None
+        self._server: Server | None = None
 
     # -- life
 
     def serve(self, port: int = 0, bind: str = "127.0.0.1") -> Fleet:
         """Open the page and the control API on loopback; port 0 takes a free one."""
-        self._server = make_server(require_loopback(bind), port, self.web, threaded=True, request_handler=Quiet)
-        self.base_url = f"http://{bind}:{self._server.server_port}"
+        self._server = Server(self.web, require_loopback(bind), port)
+        self.base_url = self._server.url
         self.clock.start()
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), name="router-http", daemon=True).start()
         return self
 
     def close(self) -> None:
         for router in self.routers.values():
             router.close()
         if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
+            self._server.close()
         self.clock.close()
         self.radio.close()
 
@@ -130,21 +123,3 @@ def furnish(fleet: Fleet, routers: Iterable[Mapping[str, Any]]) -> None:
 
 def _steady_mac(router: str, device: str) -> str:
     return colons("02" + hashlib.sha256(f"{router} {device}".encode()).hexdigest()[:10])
-
-
-def _loopback_names_only() -> Response | None:
-    """A web page elsewhere must not drive the simulator through a name that it points at loopback, or by a form."""
-    origin = request.headers.get("Origin")
-    if not _is_loopback(request.host) or origin not in (None, f"{request.scheme}://{request.host}"):
-        abort(403)
-    return None
-
-
-def _is_loopback(host: str) -> bool:
-    name = urlsplit(f"//{host}").hostname or ""
-    if name == "localhost" or name.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False

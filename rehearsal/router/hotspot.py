@@ -9,15 +9,15 @@ from __future__ import annotations
 import binascii
 import re
 import secrets
-import threading
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from flask import Flask, Response, g, jsonify, make_response, redirect, render_template, request
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Response as AnyResponse
 
-from .people import CHALLENGE_SECONDS, ERRORS, Challenge, Credentials, Device, NotPossible, chap, pap, read_mac
+from rehearsal.simulation import NotPossible, Server, application
+
+from .people import CHALLENGE_SECONDS, ERRORS, Challenge, Credentials, Device, chap, pap, read_mac
 
 if TYPE_CHECKING:
     from .router import VirtualRouter
@@ -30,32 +30,19 @@ _POLICY = (
 _PROBES = ("/generate_204", "/gen_204")
 
 
-class Quiet(WSGIRequestHandler):
-    """No line per request on the terminal; the journal of packets is what matters."""
-
-    def log(self, type: str, message: str, *args: object) -> None:
-        return
-
-
 class HotspotServer:
     """Serves at once, on the router's own address. Raises OSError if the port is taken."""
 
     def __init__(self, router: VirtualRouter, port: int) -> None:
         self.router = router
-        self._server: BaseWSGIServer = make_server(
-            router.box.address, port, self._application(), threaded=True, request_handler=Quiet
-        )
-        self.url = f"http://{router.box.address}:{self._server.server_port}"
-        threading.Thread(
-            target=self._server.serve_forever, args=(0.05,), name=f"hotspot-{router.name}", daemon=True
-        ).start()
+        self._server = Server(self._application(), router.box.address, port)
+        self.url = self._server.url
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
 
     def _application(self) -> Flask:
-        web = Flask(__name__, template_folder="pages", static_folder=None)
+        web = application(__package__)
         web.before_request(self._intercept_other_hosts)
         web.after_request(self._finish)
         web.register_error_handler(NotPossible, lambda error: _notice("Not now", f"{error}", status=503))

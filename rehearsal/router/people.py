@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rehearsal.simulation import NotPossible, loopback_address
+
 from .packets import colons, plain_mac
 from .session import Session
 from .wire import Value, chap_response
@@ -27,14 +29,6 @@ ERRORS = {
 NO_ANSWER, NOT_ASKED = "no answer", "not asked"
 CHALLENGE_SECONDS = 3600  # sheet 3.1: the challenge expires after an hour
 DEFAULT_POOLS = {"hotspot": "10.5.50.0/24", "pppoe": "10.20.0.0/22", "expired": "10.66.0.0/22"}
-
-
-class Unknown(LookupError):
-    """There is no such router, device or session."""
-
-
-class NotPossible(ValueError):
-    """The device cannot do that now; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -172,11 +166,7 @@ class Pools:
 
 
 def require_loopback(address: str) -> str:
-    """The simulator logs anyone in who asks; it must not be a neighbour's to use. Raises ValueError."""
-    try:
-        loopback = ipaddress.IPv4Address(address).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    """IPv4 only. The simulator logs anyone in who asks; it must not be a neighbour's to use. Raises ValueError."""
+    if ":" in address or loopback_address(address) != address:
         raise ValueError(f"the router simulator binds loopback only, not {address!r}")
     return address

@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any
 
+from rehearsal.simulation import NotPossible, Unknown
+
 from . import coa, packets
 from .clock import Clock
 from .hotspot import HotspotServer
@@ -23,10 +25,8 @@ from .people import (
     NOT_ASKED,
     Credentials,
     Device,
-    NotPossible,
     Outcome,
     Pools,
-    Unknown,
     invented_mac,
     read_mac,
     refused,
@@ -81,7 +81,7 @@ class VirtualRouter:
         self._owns_clock, self._owns_radio = clock is None, radio is None
         self.clock = clock or Clock()
         self.radio = radio or Radio()
-        self.journal = journal or Journal(self.clock)
+        self.journal = journal or Journal(self.clock.iso)
         self.uplink = Uplink(
             name, address, secret, radius, self.clock, self.radio, self.journal, Knobs().changed(knobs or {})
         )

@@ -16,6 +16,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PrefixLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from wavu.web.assets import source
 from wavu.web.i18n import catalogue
 from wavu.web.palette import compact, stylesheet
 
@@ -69,7 +70,7 @@ def available() -> tuple[str, ...]:
 def compiled_css(theme_id: str, brand: str) -> tuple[str, str]:
     """(the whole style sheet of a theme in a brand colour, the source expression that a CSP names it by)."""
     theme = load(theme_id)
-    base = (ROOT / "_base" / "static" / "portal.css").read_text()
+    base = source(ROOT / "_base" / "static" / "portal.css")
     corners = f":root{{--r:{theme.radius};--r2:{theme.radius_small}}}"
     css = stylesheet(brand) + corners + compact(base) + compact(theme.css)
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rehearsal.daraja import Simulator
-from rehearsal.daraja.express import NotPossible
+from rehearsal.simulation import NotPossible
 from tests.daraja_simulator.shop import ASHA, BARAKA, Receiver, Shop, ask, items
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.web_look import reading
+from wavu.web.assets import source
 from wavu.web.palette import compact, palette
 
 CONSOLE = reading.STATIC / "console.css"
@@ -25,7 +26,7 @@ def _zipped(text: str) -> int:
 
 @pytest.mark.parametrize(("path", "limit"), [(CONSOLE, 14_000), (PORTAL, 4_000)], ids=["console", "portal"])
 def test_a_style_sheet_stays_light(path: Path, limit: int) -> None:
-    assert _zipped(compact(path.read_text())) <= limit
+    assert _zipped(compact(source(path))) <= limit
 
 
 @pytest.mark.parametrize("name", ["app.js", "portal.js"])
@@ -43,12 +44,12 @@ def test_old_web_views_understand_the_portals_script() -> None:
 @pytest.mark.parametrize("path", [CONSOLE, PORTAL, *THEME_SHEETS], ids=reading.name)
 def test_only_known_tokens(path: Path) -> None:
     known = {*palette("#00853e").light, "r", "r2"}
-    assert set(re.findall(r"var\(--([\w-]+)", path.read_text())) <= known
+    assert set(re.findall(r"var\(--([\w-]+)", source(path))) <= known
 
 
 @pytest.mark.parametrize("path", [PORTAL, *THEME_SHEETS], ids=reading.name)
 def test_colours_come_from_the_palette(path: Path) -> None:
-    css = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.DOTALL)
+    css = re.sub(r"/\*.*?\*/", "", source(path), flags=re.DOTALL)
     assert not re.findall(r"#[0-9a-fA-F]{3,8}\b|\b(?:rgb|hsl|oklch|color-mix)a?\(", css)
     for value in re.findall(r"(?:color|background|border|outline|fill|stroke)\S*:([^;}]+)", css):
         assert not re.findall(r"\b(?:white|black|gr[ae]y|red|green|blue|yellow|orange|purple)\b", value)
@@ -59,19 +60,19 @@ def test_console_has_no_dead_rules() -> None:
     for path in reading.staff_templates():
         words |= reading.classes(path)
         words |= {word for text in reading.strings(reading.tree(path)) for word in text.split()}
-    assert reading.styled(CONSOLE.read_text()) <= words
+    assert reading.styled(source(CONSOLE)) <= words
 
 
 def test_console_styles_what_templates_ask_for() -> None:
     asked = {name for path in reading.staff_templates() for name in reading.classes(path)}
-    assert asked <= reading.styled(CONSOLE.read_text())
+    assert asked <= reading.styled(source(CONSOLE))
 
 
 def test_portal_has_no_dead_rules() -> None:
     written = {name for path in reading.portal_templates() for name in reading.classes(path)}
-    assert reading.styled(PORTAL.read_text()) == written
+    assert reading.styled(source(PORTAL)) == written
 
 
 def test_old_web_views_understand_the_portal() -> None:
     too_new = re.compile(r"(?<![\w-])gap:|:has\(|:is\(|:where\(|\binset:|@container|@layer|\d[sld]vh\b")
-    assert not [path.name for path in (PORTAL, *THEME_SHEETS) if too_new.search(path.read_text())]
+    assert not [path.name for path in (PORTAL, *THEME_SHEETS) if too_new.search(source(path))]

@@ -27,9 +27,14 @@ class Asset(NamedTuple):
     fingerprint: str
 
 
-def _make(name: str, body: bytes) -> Asset:
-    if name.endswith(".css"):
-        body = compact(body.decode()).encode()
+def source(path: Path) -> str:
+    """The text of a file; of a folder, its parts one after the other in the order of their names."""
+    parts = sorted(path.glob(f"*{path.suffix}")) if path.is_dir() else [path]
+    return "".join(part.read_text() for part in parts)
+
+
+def _make(name: str, text: str) -> Asset:
+    body = (compact(text) if name.endswith(".css") else text).encode()
     fingerprint = hashlib.sha256(body).hexdigest()[:16]
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
     return Asset(body, gzip.compress(body, 9, mtime=0), kind, fingerprint)
@@ -37,13 +42,13 @@ def _make(name: str, body: bytes) -> Asset:
 
 @functools.lru_cache(256)
 def _palette(brand: str) -> Asset:
-    return _make("palette.css", stylesheet(f"#{brand}").encode())
+    return _make("palette.css", stylesheet(f"#{brand}"))
 
 
 def init_assets(app: Flask) -> None:
     folder = Path(__file__).parent / "static"
     app.extensions["assets"] = {
-        path.name: _make(path.name, path.read_bytes())
+        path.name: _make(path.name, source(path))
         for path in sorted(folder.iterdir())
         if path.suffix in {".css", ".js", ".svg"}
     }
