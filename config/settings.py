@@ -6,6 +6,7 @@ import base64
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -111,6 +112,9 @@ class Settings(BaseSettings):
         )
     )  # fmt: skip
 
+    # Where callbacks wait while PostgreSQL is away. On a disk of this machine.
+    spool_dir: Path | None = None
+
     radius_bind: str = "127.0.0.1"
     radius_auth_port: Port = 1812
     radius_acct_port: Port = 1813
@@ -171,6 +175,11 @@ class Settings(BaseSettings):
             faults.append("PUBLIC_SCHEME: must be https in production: sessions and payments travel over it.")
         if len(self.secret_key.get_secret_value()) < 32:
             faults.append("SECRET_KEY: needs at least 32 characters; make one with: openssl rand -hex 32")
+        if self.spool_dir is None or not self.spool_dir.is_absolute():
+            faults.append(
+                "SPOOL_DIR: needs the absolute path of a folder of the web process's own, such as /var/lib/wavu/spool: "
+                "payments that are reported while PostgreSQL is away wait there."
+            )
         if self.daraja_rehearsal_url is not None:
             faults.append("DARAJA_REHEARSAL_URL: is for the rehearsal; unset it. Money is real in production.")
         if len(self.radius_health_secret.get_secret_value()) < 16:

@@ -196,6 +196,7 @@ def build(root: Path, var: Path, ports: Mapping[str, str], urls: Mapping[str, st
         "DARAJA_REHEARSAL_URL": f"http://{HOST}:{ports['DARAJA_PORT']}",
         "DARAJA_APPS": str(var / "daraja.json"),
         "ROUTERS": str(var / "routers.json"),
+        "SPOOL_DIR": str(var / "spool"),
         "RADIUS_BIND": HOST,
         "RADIUS_HEALTH_SECRET": ours["radius_health_secret"],
         "PYTHONPATH": f"{root}{os.pathsep}{root / 'platform'}",

@@ -66,6 +66,7 @@ def _register_surfaces(app: Flask, settings: Settings) -> None:
     app.register_blueprint(tenants.portal.bp, subdomain="portal")
     app.register_blueprint(tenants.hooks.bp, subdomain="hooks")
     security.csrf.exempt(tenants.hooks.bp)
+    tenants.hooks.init_spool(app, settings)
     app.extensions["error_pages"] |= {
         "portal": tenants.portal.error_page,
         "console": tenants.console.suspended_page,

@@ -2,25 +2,62 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from flask import Blueprint, abort, jsonify, request
+import structlog
+from flask import Blueprint, Response, abort, current_app, jsonify, request
 from flask.typing import ResponseReturnValue
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tenants import payments
+from tenants.hooks.spool import Callback, Spool, SpoolFull
+from wavu.db import is_outage
 from wavu.web.access import public
+from wavu.web.errors import bug_or_outage
+from wavu.web.security import limiter
+
+log = structlog.get_logger(__name__)
 
 bp = Blueprint("hooks", __name__)
 
 
+def _knew_no_token(response: Response) -> bool:
+    return response.status_code == 404
+
+
 @bp.post("/h/s/<uuid:tenant_id>/<token>")
 @public(scope="tenant")
+# A dozen addresses of Safaricom's speak for every tenant: only guesses are counted, so that money is never turned away.
+@limiter.limit("600 per minute", deduct_when=_knew_no_token)
 def stk_callback(tenant_id: UUID, token: str) -> ResponseReturnValue:
     """The answer to one STK push. Answered before it is read: 200 says that it is stored, whatever it says."""
     del tenant_id  # it has named the scope of this request; the token must be that tenant's
     if (request.content_length or 0) > payments.MAX_BODY_BYTES:
         abort(413)
-    body = request.get_data(cache=False)
+    # Kept: where the commit fails, the spool takes it.
+    body = request.get_data()
     if len(body) > payments.MAX_BODY_BYTES:
         abort(413)
     if not payments.receive(token, body, request.remote_addr):
         abort(404)
+    return _accepted()
+
+
+def _accepted() -> Response:
     return jsonify(ResultCode=0, ResultDesc="Accepted")
+
+
+@bp.errorhandler(DBAPIError)
+@bp.errorhandler(PoolTimeout)
+def spool_while_the_database_is_away(error: Exception) -> ResponseReturnValue:
+    """An outage before or at the commit: the callback goes to the disk."""
+    spool: Spool | None = current_app.extensions.get("spool")
+    said = request.view_args or {}
+    if spool is None or not is_outage(error) or not payments.may_be_token(said.get("token", "")):
+        return bug_or_outage(error)
+    try:
+        spool.keep(Callback(said["tenant_id"], said["token"], request.get_data(), request.remote_addr))
+    except (SpoolFull, OSError) as refusal:
+        log.critical("a callback was turned away: the spool does not take it", error=type(refusal).__name__)
+        return bug_or_outage(error)
+    log.warning("callback spooled")
+    return _accepted()

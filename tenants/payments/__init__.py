@@ -4,7 +4,7 @@ Promises: an attempt is sent once; silence is unknown and never failed; a succes
 is credited once, whoever reports it; a tenant's credentials are sealed and never shown again.
 """
 
-from tenants.payments.callbacks import MAX_BODY_BYTES, receive
+from tenants.payments.callbacks import MAX_BODY_BYTES, may_be_token, receive
 from tenants.payments.events import CallbackArrived, StkAsked
 from tenants.payments.models import InboundEvent, MpesaAccount, PaymentIntent, ProviderReceipt
 from tenants.payments.mpesa_accounts import active_account, add_account, find_account
@@ -31,6 +31,7 @@ __all__ = [
     "add_account",
     "find_account",
     "latest_intent",
+    "may_be_token",
     "query_stk",
     "receive",
     "request_stk",

@@ -39,9 +39,14 @@ class StkResult(NamedTuple):
     receipt: str | None
 
 
+def may_be_token(token: str) -> bool:
+    """Whether it looks like one of ours."""
+    return re.fullmatch(r"[0-9a-f]{64}", token, re.ASCII) is not None
+
+
 def receive(token: str, body: bytes, peer: str | None) -> bool:
     """Stores a callback of the current tenant. False for a token that is nobody's here. The same body counts once."""
-    if not re.fullmatch(r"[0-9a-f]{64}", token, re.ASCII):
+    if not may_be_token(token):
         return False
     mark = ids.fingerprint(token)
     intent_id = db.session.scalar(select(PaymentIntent.id).where(PaymentIntent.token_fingerprint == mark))

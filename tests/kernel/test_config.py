@@ -21,6 +21,7 @@ GOOD = {
     "SMTP_URL": "smtps://user:pw@mail:465",
     "MAIL_FROM": "hello@wavu.co.ke",
     "RADIUS_HEALTH_SECRET": "h" * 16,
+    "SPOOL_DIR": "/var/lib/wavu/spool",
 }
 
 
@@ -55,9 +56,10 @@ def test_all_faults_at_once() -> None:
 
 def test_what_production_does_not_allow() -> None:
     faults = _faults(
-        PUBLIC_SCHEME="http", SECRET_KEY="short", RADIUS_HEALTH_SECRET="short", PLATFORM_DOMAIN="wavu.localhost"
-    )
-    assert len(faults) == 4
+        PUBLIC_SCHEME="http", SECRET_KEY="short", RADIUS_HEALTH_SECRET="short", PLATFORM_DOMAIN="wavu.localhost",
+        SPOOL_DIR="spool",
+    )  # fmt: skip
+    assert len(faults) == 5
     (simulated,) = _faults(DARAJA_REHEARSAL_URL="http://127.0.0.1:8100")
     assert "rehearsal" in simulated
     assert load(GOOD | {"WAVU_ENV": "rehearsal", "PUBLIC_SCHEME": "http", "PLATFORM_DOMAIN": "wavu.localhost"})

@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import psycopg
@@ -17,6 +20,7 @@ from rehearsal.daraja.simulator import Simulator
 from rehearsal.servers import free_port
 from tenants import checkout, ledger, payments
 from tenants.catalog import Package
+from tenants.hooks.spool import Spool
 from tests.world import World, build_world
 from wavu import ids
 from wavu.db import db, transaction
@@ -71,6 +75,25 @@ class Shop(NamedTuple):
             for tenant_id, row, attempt in rows:
                 runtime.run(str(tenant_id), str(row), attempt)
                 ran += 1
+
+    @contextmanager
+    def without_database(self) -> Iterator[None]:
+        """PostgreSQL takes no connection of the product's, and has cut those that it had."""
+        database = urlsplit(self.settings.database_url.get_secret_value()).path[1:]
+        self.admin.execute(f'ALTER DATABASE "{database}" CONNECTION LIMIT 0'.encode())
+        self.admin.execute(
+            b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            b" WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        try:
+            yield
+        finally:
+            self.admin.execute(f'ALTER DATABASE "{database}" CONNECTION LIMIT -1'.encode())
+
+    @property
+    def spool(self) -> Spool:
+        spool: Spool = self.app.extensions["spool"]
+        return spool
 
     def later(self, seconds: int) -> None:
         """Makes time pass for what is scheduled and for what was asked."""
@@ -129,11 +152,13 @@ def sim() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def shop(own_database: dict[str, str], servers: Any, sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+def shop(
+    own_database: dict[str, str], servers: Any, sim: Simulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Shop]:
     port = free_port()
     environ = own_database | {
         "PUBLIC_SCHEME": "http", "PUBLIC_PORT": str(port), "PLATFORM_DOMAIN": "wavu.localhost",
-        "DARAJA_REHEARSAL_URL": sim.base_url,
+        "DARAJA_REHEARSAL_URL": sim.base_url, "SPOOL_DIR": str(tmp_path / "spool"),
     }  # fmt: skip
     settings = load(environ)
     app = create_web(settings)
@@ -150,6 +175,7 @@ def shop(own_database: dict[str, str], servers: Any, sim: Simulator, monkeypatch
     with psycopg.connect(servers.admin(database), autocommit=True) as admin:
         admin.execute("DELETE FROM outbox")
         yield Shop(app, settings, world, sim, admin, packages)
+    app.extensions["spool"].stop()
     server.shutdown()
     thread.join()
     server.server_close()

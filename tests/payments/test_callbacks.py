@@ -198,3 +198,12 @@ def test_no_body_breaks_the_reader(code: Any, metadata: Any, checkout: Any) -> N
     said = {"ResultCode": code, "CallbackMetadata": metadata, "CheckoutRequestID": checkout}
     parse(json.dumps({"Body": {"stkCallback": said}}).encode())
     parse(json.dumps(metadata).encode())
+
+
+def test_a_flood_of_callbacks_from_one_address_is_taken_and_a_flood_of_guesses_is_not(shop: Shop) -> None:
+    path, checkout = _asked(shop)
+    assert {_post(shop, path, _success(checkout, receipt=f"UKO7RT{n:04d}")) for n in range(200)} == {200}
+    head = path.rpartition("/")[0]
+    statuses = [_post(shop, f"{head}/{n:064x}", _success(checkout)) for n in range(620)]
+    assert statuses[:500] == [404] * 500
+    assert statuses[-1] == 429

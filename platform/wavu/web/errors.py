@@ -69,7 +69,7 @@ def init_errors(app: Flask) -> None:
     app.register_error_handler(Refused, _refused)
     app.register_error_handler(CSRFError, _csrf)
     app.register_error_handler(HTTPException, _http)
-    app.register_error_handler(Exception, _bug_or_outage)
+    app.register_error_handler(Exception, bug_or_outage)
 
 
 def _misdirected(error: MisdirectedRequest) -> Response:
@@ -103,7 +103,8 @@ def _http(error: HTTPException) -> Response:
     return response
 
 
-def _bug_or_outage(error: Exception) -> Response:
+def bug_or_outage(error: Exception) -> Response:
+    """The answer to an exception that nobody expected: 503 where something does not answer us, else 500."""
     if is_outage(error):
         retry_after = error.retry_after_seconds if isinstance(error, Outage) else 5
         log.warning("outage", error=type(error).__name__)
