@@ -161,6 +161,8 @@ def shop(
         "DARAJA_REHEARSAL_URL": sim.base_url, "SPOOL_DIR": str(tmp_path / "spool"),
     }  # fmt: skip
     settings = load(environ)
+    with redis.Redis.from_url(settings.redis_url.get_secret_value()) as memory:
+        memory.flushdb()
     app = create_web(settings)
     world = build_world(app)
     monkeypatch.setattr(runtime, "_app", app)
@@ -179,6 +181,5 @@ def shop(
     server.shutdown()
     thread.join()
     server.server_close()
-    redis.Redis.from_url(settings.redis_url.get_secret_value()).close()
     with app.app_context():
         db.engine.dispose()
