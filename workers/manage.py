@@ -6,7 +6,7 @@ import click
 from flask import Flask, current_app
 from sqlalchemy import select
 
-from wavu import accounts, audit, vault
+from wavu import accounts, audit, texts, vault
 from wavu.db import db, transaction
 from wavu.errors import Refused
 from wavu.tenancy import PLATFORM_ID, Tenant, catalog, tenant_scope
@@ -30,9 +30,11 @@ def _each_tenant() -> list[Tenant]:
 @click.password_option(help="Asked for where it is not given.")
 def add_admin(email: str, name: str, password: str) -> None:
     """Make a platform administrator: the first one, or one more. They set up their second factor when they sign in."""
+    if not texts.is_seen(email + name):
+        raise click.ClickException("EMAIL or NAME has a character that cannot be shown. Type it instead of pasting it.")
     try:
         with tenant_scope(PLATFORM_ID), transaction():
-            accounts.add_admin(email=email, name=name, password=password)
+            accounts.add_admin(email=email, name=texts.tidy(name), password=password)
     except Refused as refusal:
         raise click.ClickException(str(refusal)) from None
     settings = current_app.extensions["settings"]

@@ -12,18 +12,18 @@ from wtforms import EmailField, Form, HiddenField, PasswordField, SelectField, S
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
 from wtforms.validators import DataRequired, Length, StopValidation, ValidationError
 
-from wavu.texts import UNSEEN, UNSEEN_IN_LINES
+from wavu.texts import is_seen, tidy
 from wavu.web.i18n import FormTexts
 
 
 class BaseForm(Form):
-    """Values are stripped and may hold no character that nobody sees, passwords apart."""
+    """Values are tidied and may hold no character that nobody sees (wavu.texts), passwords apart."""
 
     class Meta:
         def bind_field(self, form: Form, unbound_field: Any, options: dict[str, Any]) -> Any:
             filters = list(unbound_field.kwargs.get("filters", ()))
             if unbound_field.field_class is not PasswordField:
-                filters.append(_strip)
+                filters.append(_tidy)
             field = unbound_field.bind(form=form, filters=filters, **options)
             # HiddenField: a complaint about it would stand nowhere.
             if isinstance(field, StringField) and not isinstance(field, PasswordField | HiddenField):
@@ -34,14 +34,13 @@ class BaseForm(Form):
             return FormTexts()
 
 
-def _strip(value: Any) -> Any:
-    return value.strip() if isinstance(value, str) else value
+def _tidy(value: Any) -> Any:
+    return tidy(value) if isinstance(value, str) else value
 
 
 def _only_seen(form: Form, field: Any) -> None:
     """A text area may have line breaks and tabs."""
-    unseen = UNSEEN_IN_LINES if isinstance(field, TextAreaField) else UNSEEN
-    if isinstance(field.data, str) and unseen.search(field.data):
+    if isinstance(field.data, str) and not is_seen(field.data, lines=isinstance(field, TextAreaField)):
         raise StopValidation(_l("This has a character that cannot be shown. Type it instead of pasting it."))
 
 
