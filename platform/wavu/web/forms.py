@@ -8,11 +8,13 @@ from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
 from flask_babel import lazy_gettext as _l
-from wtforms import EmailField, Form, HiddenField, PasswordField, SelectField, StringField, TextAreaField
+from wtforms import EmailField, Form, HiddenField, PasswordField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
 from wtforms.validators import DataRequired, Length, StopValidation, ValidationError
 
+from wavu.errors import Refused
 from wavu.texts import is_seen, tidy
+from wavu.web.errors import words_of
 from wavu.web.i18n import FormTexts
 
 
@@ -60,6 +62,14 @@ class Color:
             raise ValidationError(_l("Enter a colour as # and six digits, such as #00853e."))
 
 
+def show_refusal(form: BaseForm, refusal: Refused, field: str | None = None) -> None:
+    """Puts a business no into a form: on a field, or above them all."""
+    if field is None:
+        form.form_errors.append(words_of(refusal))
+    else:
+        form[field].errors = [*form[field].errors, words_of(refusal)]
+
+
 def choices(pairs: Iterable[tuple[str, str]]) -> list[SelectChoice]:
     """The options of a SelectField, out of (value, label) pairs."""
     return [SelectChoice(value, label) for value, label in pairs]
@@ -75,16 +85,3 @@ def name_field(label: Any, **options: Any) -> StringField:
 
 def email_field(label: Any, **options: Any) -> EmailField:
     return EmailField(label, [required(), Length(max=254), Email()], **options)
-
-
-__all__ = [
-    "BaseForm",
-    "Color",
-    "Email",
-    "PasswordField",
-    "SelectField",
-    "StringField",
-    "choices",
-    "email_field",
-    "name_field",
-]
