@@ -27,9 +27,11 @@ CHECKS = (
     ("lint-imports",),
     ("python", "-m", "migrations.check"),
 )
+# Each holds all of the ones below it, at the versions of the first: what was tested is what runs in production.
 LOCKS = (
-    ("requirements.txt", ("pyproject.toml", "--extra", "rehearsal")),
     ("requirements-dev.txt", ("pyproject.toml", "--all-extras")),
+    ("requirements-rehearsal.txt", ("pyproject.toml", "--extra", "rehearsal", "-c", "requirements-dev.txt")),
+    ("requirements.txt", ("pyproject.toml", "-c", "requirements-dev.txt")),
     ("requirements-uv.txt", ("-",)),
 )
 
