@@ -19,6 +19,9 @@ max_requests_jitter = 2_000
 forwarded_allow_ips = "127.0.0.1,::1"
 # Not even from there: SCRIPT_NAME and PATH_INFO in headers would move the application.
 forwarder_headers = ""
+# Nor by the environment, where gunicorn looks at each request: every host is served from its root, and a SCRIPT_NAME
+# that some supervisor left there would answer every page with 500.
+os.environ.pop("SCRIPT_NAME", None)
 accesslog = None
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108 - gunicorn's own heartbeat files
 

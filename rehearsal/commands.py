@@ -27,9 +27,11 @@ CHECKS = (
     ("lint-imports",),
     ("python", "-m", "migrations.check"),
 )
+# Each holds all of the ones below it, at the versions of the first: what was tested is what runs in production.
 LOCKS = (
-    ("requirements.txt", ("pyproject.toml", "--extra", "rehearsal")),
     ("requirements-dev.txt", ("pyproject.toml", "--all-extras")),
+    ("requirements-rehearsal.txt", ("pyproject.toml", "--extra", "rehearsal", "-c", "requirements-dev.txt")),
+    ("requirements.txt", ("pyproject.toml", "-c", "requirements-dev.txt")),
     ("requirements-uv.txt", ("-",)),
 )
 
@@ -48,21 +50,30 @@ def test(args: Sequence[str]) -> int:
 def pytest_command(args: Sequence[str]) -> list[str]:
     """Everything in parallel unless the caller chose tests, a number of workers or a debugger."""
     command = [sys.executable, "-m", "pytest", *args]
-    if not any((ROOT / arg.partition("::")[0]).exists() for arg in args if not arg.startswith("-")):
+    if not _chosen(args):
         command += ["tests", *(f"--ignore=tests/{name}" for name in OWN_COMMAND)]
     if not any(arg.startswith(("-n", "--numprocesses", "--pdb", "--trace")) for arg in args):
         command += ["-n", str(_cores())]
     return command
 
 
+def _chosen(args: Sequence[str]) -> bool:
+    return any((ROOT / arg.partition("::")[0]).exists() for arg in args if not arg.startswith("-"))
+
+
 def chaos(args: Sequence[str]) -> int:
     # A PostgreSQL that is killed in the middle of a connect leaves a half-open connection to the garbage collector.
-    return _call([sys.executable, "-m", "pytest", "-W", "ignore::ResourceWarning", "tests/chaos", *args])
+    return _call([*own_pytest_command("chaos", args), "-W", "ignore::ResourceWarning"])
+
+
+def own_pytest_command(folder: str, args: Sequence[str]) -> list[str]:
+    """All of one folder unless the caller chose tests; one after another."""
+    return [sys.executable, "-m", "pytest", *([] if _chosen(args) else [f"tests/{folder}"]), *args]
 
 
 def browser(args: Sequence[str]) -> int:
     packages.ensure()
-    return _call([sys.executable, "-m", "pytest", "tests/browser", *args])
+    return _call(own_pytest_command("browser", args))
 
 
 def bench(args: Sequence[str]) -> int:

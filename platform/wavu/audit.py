@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import FetchedValue, UniqueConstraint, select, text
+from sqlalchemy import FetchedValue, UniqueConstraint, func, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wavu.db import TenantRow, db
@@ -78,6 +79,13 @@ def trail(*, before: int | None = None, subject: UUID | str | None = None, limit
     if subject is not None:
         query = query.where(AuditEntry.subject == str(subject))
     return list(db.session.scalars(query))
+
+
+def count(action: str, *, since: datetime, **facts: str) -> int:
+    """How often the current tenant did something from then on, with these facts."""
+    query = select(func.count()).select_from(AuditEntry)
+    query = query.where(AuditEntry.action == action, AuditEntry.created_at > since, AuditEntry.facts.contains(facts))
+    return db.session.scalar(query) or 0
 
 
 def first_broken_link() -> int | None:

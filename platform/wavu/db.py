@@ -16,7 +16,7 @@ from uuid import UUID
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
-from sqlalchemy import BigInteger, Connection, DateTime, MetaData, Text, Uuid, event
+from sqlalchemy import BigInteger, Connection, DateTime, MetaData, Text, Uuid, event, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -225,6 +225,11 @@ def savepoint() -> SessionTransaction:
     """`with savepoint():` around a rule whose refusal is shown in a form: what it had begun is undone, and the request
     goes on."""
     return db.session.begin_nested()
+
+
+def one_at_a_time(what: str) -> None:
+    """Holds back whoever does the same at the same moment, until this transaction ends."""
+    db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(what, 23))))
 
 
 def assert_no_transaction(what: str) -> None:

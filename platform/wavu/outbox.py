@@ -143,3 +143,45 @@ class Backlog(NamedTuple):
 def backlog() -> Backlog:
     """Needs no tenant; reveals none."""
     return Backlog(*db.session.execute(text("SELECT * FROM app.outbox_health()")).one())
+
+
+class Waiting(NamedTuple):
+    """The current tenant's work of one kind that is not done yet."""
+
+    queue: str
+    job: str
+    rows: int
+    handed_out: int
+    attempts: int
+    due_at: datetime
+
+
+def waiting() -> list[Waiting]:
+    """Due first."""
+    due_at = func.min(OutboxRow.run_at)
+    rows = db.session.execute(
+        select(OutboxRow.queue, OutboxRow.job, func.count(), func.count(OutboxRow.lease_until))
+        .add_columns(func.max(OutboxRow.attempts), due_at)
+        .where(OutboxRow.state == "ready")
+        .group_by(OutboxRow.queue, OutboxRow.job)
+        .order_by(due_at)
+    )
+    return [Waiting(*row) for row in rows]
+
+
+def dead() -> list[OutboxRow]:
+    """The current tenant's jobs that were given up, oldest first; nobody else changes them meanwhile."""
+    query = select(OutboxRow).where(OutboxRow.state == "dead").order_by(OutboxRow.created_at)
+    return list(db.session.scalars(query.with_for_update()))
+
+
+def revive(row: OutboxRow) -> None:
+    """Has a job that was given up tried again at once, as if it had never failed."""
+    row.state, row.run_at, row.lease_until, row.started_attempt = "ready", func.now(), None, None
+    row.attempts, row.failures, row.first_failed_at = 0, 0, None
+    db.session.execute(text("SELECT pg_notify('outbox', :queue)"), {"queue": row.queue})
+
+
+def close(row: OutboxRow) -> None:
+    """Has a job that was given up never run again. What is known of its failures stays until it is swept away."""
+    row.state, row.done_at = "done", func.now()

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, current_app, g, render_template, url_for
+from flask import Blueprint, current_app, g, render_template
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
 
 from wavu import accounts, audit, clock, tenancy
 from wavu.errors import N_
@@ -13,12 +14,21 @@ from wavu.web.access import needs
 from wavu.web.errors import Problem
 from wavu.web.guard import current_tenant
 from wavu.web.team_pages import add_team_pages
-from wavu.web.trail import asked_before, entries
+from wavu.web.trail import add_activity_page, entries
 
 bp = Blueprint("console", __name__, template_folder="templates")
-add_team_pages(bp, path="/team", index="team", template="console/team.html")
-
-PAGE = 50
+add_team_pages(
+    bp,
+    path="/team",
+    index="team",
+    title=_l("Team"),
+    lead=_l("Each person signs in with their own e-mail, so that the activity log can tell who did what."),
+)
+add_activity_page(
+    bp,
+    lead=_l("Who did what, and when. Nothing here can be changed or removed."),
+    nothing=_l("Nothing has happened yet. Sign-ins, invitations and changes by your team will be listed here."),
+)
 
 
 @bp.get("/")
@@ -48,19 +58,6 @@ def _greeting(name: str) -> str:
     elif hour < 17:
         greeting = N_("Good afternoon, %(name)s")
     return str(_(greeting, name=name))
-
-
-@bp.get("/activity", endpoint="audit")
-@needs("audit.see")
-def activity() -> ResponseReturnValue:
-    before = asked_before()
-    lines = audit.trail(before=before, limit=PAGE + 1)
-    return render_template(
-        "console/audit.html",
-        entries=entries(lines[:PAGE]),
-        next_url=url_for("console.audit", before=lines[PAGE - 1].sequence) if len(lines) > PAGE else None,
-        first_url=url_for("console.audit") if before is not None else None,
-    )
 
 
 def suspended_page(problem: Problem) -> str:

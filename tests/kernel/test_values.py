@@ -1,7 +1,9 @@
-"""Money, phones, instants, identifiers."""
+"""Money, phones, instants, identifiers, texts."""
 
 from __future__ import annotations
 
+import sys
+import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wavu import clock, ids, money
+from wavu import clock, ids, money, texts
 from wavu.phone import Phone, mask
 from wavu.tenancy.directory import normalise_host
 
@@ -100,3 +102,27 @@ def test_ids_are_ordered_by_time_and_tokens_are_hex() -> None:
 )  # fmt: skip
 def test_hosts(name: str, host: str | None) -> None:
     assert normalise_host(name) == host
+
+
+def test_every_character_without_a_look_of_its_own_is_unseen() -> None:
+    # Signs that stand around an Arabic, Syriac or Kaithi number, and Egyptian ones that put others in their place: Cf
+    # to Unicode, and drawn all the same.
+    drawn = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0x110CD, *range(0x13430, 0x13440)}
+    for code in range(sys.maxunicode + 1):
+        character = chr(code)
+        if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"} and code not in drawn:
+            assert not texts.is_seen(f"Wan{character}jiru"), hex(code)
+
+
+@pytest.mark.parametrize("text", ["Wanjirũ wa Ng'ang'a", "M-Pesa ya Saa 1 — KES 10", "Zoë Müller", "Bundle 🔥", "ደሳለኝ"])
+def test_names_as_people_write_them_are_seen(text: str) -> None:
+    assert texts.is_seen(text)
+    assert texts.tidy(f"  {text} ") == text
+
+
+def test_what_looks_the_same_is_kept_the_same() -> None:
+    assert texts.tidy("Wanjiru\u0303") == texts.tidy("Wanjir\u0169") == "Wanjir\u0169"
+    assert texts.tidy("\u2764\ufe0f") == "\u2764"
+    assert texts.is_seen("a\r\n\tb", lines=True)
+    assert not texts.is_seen("a\r\n\tb")
+    assert texts.one_line(" a\u200b\r\n\u202e b ") == "a b"

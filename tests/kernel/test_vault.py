@@ -116,6 +116,10 @@ def test_the_first_administrator_is_made_by_command(app: Flask) -> None:
     weak = runner.invoke(args=["add-admin", "first@wavu.test", "First", "--password", "password12"])
     assert weak.exit_code == 1
     assert "too easy" in weak.output
+    unseen = runner.invoke(
+        args=["add-admin", "first@wavu.test", "Fir\u202est", "--password", "three unrelated giraffes"]
+    )
+    assert "cannot be shown" in unseen.output
     good = ["add-admin", "First@wavu.test", "First", "--password", "three unrelated giraffes"]
     assert "https://staff.wavu.test" in runner.invoke(args=good).output
     assert "already in the team" in runner.invoke(args=good).output

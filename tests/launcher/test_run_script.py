@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ def checkout(tmp_path: Path) -> Path:
     programs = tmp_path / "bin"
     for folder in (place, programs):
         folder.mkdir()
-    for name in ("run", "requirements.txt", "requirements-dev.txt", "requirements-uv.txt"):
+    for name in ("run", "requirements-rehearsal.txt", "requirements-dev.txt", "requirements-uv.txt"):
         shutil.copy(ROOT / name, place)
     for name in ("sh", "cat", "cksum", "date", "dirname", "grep", "id", "mkdir", "rm", "sed", "tail", "sleep"):
         (programs / name).symlink_to(str(shutil.which(name)))
@@ -96,8 +97,8 @@ def test_help_names_every_command_and_needs_nothing(checkout: Path) -> None:
 @pytest.mark.parametrize(
     ("installed", "command", "installs"),
     [
-        ("requirements.txt", "status", False),
-        ("requirements.txt", "test", True),
+        ("requirements-rehearsal.txt", "status", False),
+        ("requirements-rehearsal.txt", "test", True),
         ("requirements-dev.txt", "status", False),
         ("requirements-dev.txt", "test", False),
         ("", "status", True),
@@ -123,9 +124,19 @@ def test_the_bigger_set_satisfies_both_and_nothing_is_done_twice(
         assert f"-m rehearsal.launcher {command}" in log.read_text()
 
 
-def test_requirements_name_no_place_to_get_them_from() -> None:
-    for path in ROOT.glob("requirements*.txt"):
-        assert not re.search(r"https?:|file:|index-url|find-links", path.read_text()), path.name
+def test_each_set_of_packages_holds_the_smaller_one_at_the_same_versions() -> None:
+    production, with_servers, development = (
+        set(re.findall(r"^(\S+==[^\s;]+)", (ROOT / name).read_text(), re.M))
+        for name in ("requirements.txt", "requirements-rehearsal.txt", "requirements-dev.txt")
+    )
+    assert production < with_servers < development
+
+
+def test_production_installs_no_server_of_the_rehearsal() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    production = re.findall(r"^([^=\s]+)==", (ROOT / "requirements.txt").read_text(), re.M)
+    assert set(extras["rehearsal"]) & set(production) == set()
+    assert set(extras["dev"]) & set(production) == set()
 
 
 def test_the_standard_platform_module_is_not_shadowed() -> None:

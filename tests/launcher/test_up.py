@@ -237,3 +237,15 @@ def test_the_mail_catcher_takes_mail(tmp_path: Path) -> None:
     catcher.stop()
     assert catcher.returncode == 0
     assert len(list((tmp_path / "mail").glob("*.eml"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "targets"),
+    [
+        ((), ["tests/browser"]),
+        (("-k", "staff"), ["tests/browser", "-k", "staff"]),
+        (("tests/browser/test_staff.py",), ["tests/browser/test_staff.py"]),
+    ],
+)
+def test_a_tier_of_its_own_runs_whole_unless_tests_were_chosen(args: tuple[str, ...], targets: list[str]) -> None:
+    assert commands.own_pytest_command("browser", args)[3:] == targets

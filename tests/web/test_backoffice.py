@@ -152,7 +152,10 @@ def test_staff_send_an_owners_invitation_again_or_withdraw_it(world: World, brow
 
 def test_characters_that_nobody_sees_are_refused(world: World, browser: Browser) -> None:
     _staff(world, browser)
-    for bad in ("Lake\x00side", "Lake\nside", "Lake\u2028side", "Lake\u202eside", "Lake\x85side"):
+    for bad in (
+        "Lake\x00side", "Lake\nside", "Lake\u2028side", "Lake\u202eside", "Lake\x85side", "Lake\u200bside",
+        "Lake\u200dside", "\ufeffLakeside", "Lake\xadside", "Lake\u2066side", "\u3164", "Lake\U000e0041side",
+    ):  # fmt: skip
         for field in ("name", "slug", "owner_name", "owner_email", "brand_color"):
             browser.get(STAFF_HOST, "/isps/new")
             response = browser.post(STAFF_HOST, "/isps/new", NEW | {field: bad})
@@ -163,6 +166,17 @@ def test_characters_that_nobody_sees_are_refused(world: World, browser: Browser)
     assert browser.post(STAFF_HOST, f"{page}/suspend", reason).status_code == 422
     browser.get(STAFF_HOST, page)
     assert browser.post(STAFF_HOST, f"{page}/suspend", reason | {"reason": "Unpaid\r\nsince May"}).location == page
+
+
+def test_a_name_is_kept_composed(world: World, browser: Browser) -> None:
+    browser.sign_in(CONSOLE_HOST, world.a.owner)
+    browser.get(CONSOLE_HOST, "/account")
+    hidden = {"name": "Wanjiru\u200b", "locale": "en"}
+    assert browser.post(CONSOLE_HOST, "/account/profile", hidden).status_code == 422
+    assert browser.post(CONSOLE_HOST, "/account/profile", hidden | {"name": " Wanjiru\u0303 "}).status_code == 302
+    with tenant_scope(PLATFORM_ID), transaction():
+        assert accounts.find_person(world.a.owner.id).name == "Wanjir\u0169"
+        assert accounts.find_person(world.b.owner.id).name == "Owner canary-b"
 
 
 def test_queries_that_no_column_can_hold_are_no_bug(world: World, browser: Browser) -> None:

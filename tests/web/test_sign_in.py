@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pyotp
 import pytest
@@ -11,9 +11,9 @@ from flask import Flask
 from sqlalchemy import select, text
 
 from tests.browser_client import Browser
-from tests.world import CONSOLE_HOST, PASSWORD, STAFF_HOST, World
+from tests.world import CONSOLE_HOST, PASSWORD, STAFF_HOST, Isp, Someone, World
 from wavu import accounts, clock
-from wavu.accounts import LoginAttempt, SignIn
+from wavu.accounts import LoginAttempt, Membership, SignIn
 from wavu.accounts.models import Credential
 from wavu.db import db, transaction
 from wavu.outbox import OutboxRow
@@ -319,3 +319,45 @@ def test_a_reset_password_works_at_once_after_too_many_guesses(world: World, bro
         accounts.set_password(accounts.find_person(world.a.owner.id), "four blue elephants")
     right = {"email": world.a.owner.email, "password": "four blue elephants"}
     assert browser.post(CONSOLE_HOST, "/sign-in", right).location == "/"
+
+
+def _seen(isp: Isp, someone: Someone) -> datetime | None:
+    with tenant_scope(isp.id), transaction():
+        return next(member.membership.seen_at for member in accounts.members() if member.person.id == someone.id)
+
+
+def test_a_team_learns_when_a_colleague_worked_here_and_not_when_elsewhere(world: World, browser: Browser) -> None:
+    with tenant_scope(world.b.id), transaction():
+        db.session.add(Membership(person_id=world.a.owner.id, role="viewer"))
+    browser.sign_in(CONSOLE_HOST, world.a.owner)
+    assert _seen(world.a, world.a.owner) is None, "no ISP chosen yet"
+    start = clock.now()
+    with clock.fixed(start):
+        browser.get(CONSOLE_HOST, "/choose")
+        browser.post(CONSOLE_HOST, f"/choose/{world.a.id}")
+    for minutes, chosen in ((10, world.a), (20, world.b), (30, world.b)):
+        with clock.fixed(start + timedelta(minutes=minutes)):
+            browser.get(CONSOLE_HOST, "/choose")
+            browser.post(CONSOLE_HOST, f"/choose/{chosen.id}")
+            assert browser.get(CONSOLE_HOST, "/team").status_code == 200
+    with clock.fixed(start + timedelta(minutes=40)):
+        browser.get(CONSOLE_HOST, "/team")
+    assert _seen(world.b, world.a.owner) == start + timedelta(minutes=40)
+    # The page that carried the browser from A to B was still one of A's.
+    assert _seen(world.a, world.a.owner) == start + timedelta(minutes=20)
+    cashier = Browser(browser.client.application)
+    cashier.sign_in(CONSOLE_HOST, world.a.cashier)
+    page = cashier.get(CONSOLE_HOST, "/team").text
+    assert (start + timedelta(minutes=20)).isoformat() in page
+    assert (start + timedelta(minutes=40)).isoformat() not in page
+
+
+def test_staff_are_seen_among_the_staff_alone(world: World, browser: Browser) -> None:
+    with tenant_scope(world.a.id), transaction():
+        db.session.add(Membership(person_id=world.admin.id, role="viewer"))
+    browser.sign_in(STAFF_HOST, world.admin, world)
+    assert _seen(world.a, world.admin) is None
+    with tenant_scope(PLATFORM_ID), transaction():
+        seen = {member.person.email: member.membership.seen_at for member in accounts.members()}
+    assert seen[world.admin.email] is not None
+    assert seen[world.staff.email] is None

@@ -23,18 +23,21 @@ class Person(PlatformRow):
     locale: Mapped[str] = mapped_column(default="en")
     # What colleagues may know of how a person signs in.
     second_factor_on: Mapped[bool] = mapped_column(default=False)
-    seen_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
 
 
 class Membership(TenantRow):
-    """A person's place in one tenant. Members of the platform's own tenant are platform staff."""
+    """A person's place in one tenant. Members of the platform's own tenant are platform staff.
+
+    `seen_at` is when they last worked here: no tenant learns when they worked for another.
+    """
 
     __tablename__ = "membership"
     __table_args__ = (UniqueConstraint("tenant_id", "person_id"),)
 
     person_id: Mapped[UUID] = mapped_column(ForeignKey("person.id"), index=True)
     role: Mapped[str]
+    seen_at: Mapped[datetime | None]
 
 
 class Invitation(TenantRow):

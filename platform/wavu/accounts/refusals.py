@@ -46,6 +46,23 @@ class AlreadyMember(Refused):
     message = N_("%(email)s is already in the team.")
 
 
+class InvitedTooOften(Refused):
+    """Said of one address."""
+
+    kind = Kind.TOO_MANY
+    message = N_(
+        "%(email)s was sent %(count)s invitations in a day. Ask them to look into their spam folder, or try again "
+        "tomorrow."
+    )
+
+
+class TooManyInvitations(Refused):
+    """Said of a whole team."""
+
+    kind = Kind.TOO_MANY
+    message = N_("Your team sent %(count)s invitations in a day, which is the most it can. Try again tomorrow.")
+
+
 class LastOwner(Refused):
     kind = Kind.CONFLICT
     message = N_("Someone must stay in charge. Give this role to another person first.")

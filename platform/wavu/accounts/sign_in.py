@@ -15,12 +15,12 @@ from sqlalchemy import and_, delete, func, select, update
 from wavu import clock, ids
 from wavu.accounts import passwords, second_factor
 from wavu.accounts.events import CredentialChanged, PasswordResetAsked
-from wavu.accounts.models import Credential, LoginAttempt, PasswordReset, Person, SignIn
+from wavu.accounts.models import Credential, LoginAttempt, Membership, PasswordReset, Person, SignIn
 from wavu.accounts.refusals import LinkExpired, TooManyAttempts, WrongCode, WrongCredentials, WrongPassword
-from wavu.db import db
+from wavu.db import db, one_at_a_time
 from wavu.errors import NotFound
 from wavu.events import announce
-from wavu.tenancy import PLATFORM_ID, Tenant
+from wavu.tenancy import PLATFORM_ID, Tenant, visiting
 from wavu.vault import open_sealed, seal
 
 _PENDING = timedelta(minutes=10)
@@ -32,6 +32,7 @@ _FAILURES_PER_ADDRESS = 100
 _CODE_FAILURES = 5
 _RESET_LIFE = timedelta(minutes=20)
 _RESETS_PER_HOUR = 3
+_RESETS_PER_DAY = 10
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def authenticate(email: str, password: str, place: Place) -> tuple[str, SignIn] 
     if _throttled(email, place):
         _note(None, email, place, "throttled")
         return TooManyAttempts(minutes=int(_WINDOW.total_seconds() // 60))
-    person = db.session.scalar(select(Person).where(Person.email == email))
+    person = person_by_email(email)
     credential = (
         db.session.scalar(select(Credential).where(Credential.person_id == person.id)) if person is not None else None
     )
@@ -128,9 +129,19 @@ def _open(person: Person, credential: Credential, place: Place) -> tuple[str, Si
 
 def _complete(row: SignIn, person: Person, place: Place) -> None:
     row.stage, row.expires_at = "complete", clock.now() + LIFETIMES[row.surface].absolute
-    person.seen_at = clock.now()
     row.chosen_tenant_id = _only_tenant(person.id) if row.surface == "console" else PLATFORM_ID
+    _see(row)
     _note(person.id, person.email, place, "signed in")
+
+
+def _see(row: SignIn) -> None:
+    """A session was used: its team may know. A person who has left it is not seen any more."""
+    row.seen_at = clock.now()
+    if row.chosen_tenant_id is not None:
+        with visiting(row.chosen_tenant_id):
+            db.session.execute(
+                update(Membership).where(Membership.person_id == row.person_id).values(seen_at=row.seen_at)
+            )
 
 
 def _only_tenant(person_id: UUID) -> UUID | None:
@@ -174,7 +185,7 @@ def find_session(token: str, place: Place) -> Session | None:
         return None
     row, person = found
     if now - row.seen_at > timedelta(minutes=1):
-        row.seen_at = person.seen_at = now
+        _see(row)
     return Session(row, person)
 
 
@@ -232,6 +243,7 @@ def choose_tenant(session: Session, tenant_id: UUID) -> bool:
     if tenant_id not in {tenant.id for tenant in tenants_of(session.person.id)}:
         return False
     session.row.chosen_tenant_id = tenant_id
+    _see(session.row)
     return True
 
 
@@ -273,13 +285,12 @@ def set_password(person: Person, password: str) -> None:
 
 
 def ask_password_reset(email: str, surface: str) -> None:
-    """Sends a link, if there is such a person; says nothing either way."""
-    person = db.session.scalar(select(Person).where(Person.email == email.strip().lower()))
+    """Sends a link, if there is such a person and they were not sent too many; says nothing either way."""
+    person = person_by_email(email.strip().lower())
     if person is None or not _belongs(person.id, surface):
         return
-    since = clock.now() - timedelta(hours=1)
-    recent = select(PasswordReset.id).where(PasswordReset.person_id == person.id, PasswordReset.created_at > since)
-    if len(db.session.scalars(recent).all()) >= _RESETS_PER_HOUR:
+    one_at_a_time(f"reset {person.id}")
+    if _resets(person, hours=1) >= _RESETS_PER_HOUR or _resets(person, hours=24) >= _RESETS_PER_DAY:
         return
     token = ids.new_token()
     reset = PasswordReset(
@@ -291,6 +302,11 @@ def ask_password_reset(email: str, surface: str) -> None:
     db.session.add(reset)
     sealed = seal("password_reset", "token", reset.id, token).hex()
     announce(PasswordResetAsked(reset_id=reset.id, sealed_token=sealed, surface=surface))
+
+
+def _resets(person: Person, *, hours: int) -> int:
+    query = select(func.count()).select_from(PasswordReset).where(PasswordReset.person_id == person.id)
+    return db.session.scalar(query.where(PasswordReset.created_at > clock.now() - timedelta(hours=hours))) or 0
 
 
 def reset_of(token: str) -> tuple[PasswordReset, Person]:
@@ -329,6 +345,20 @@ def person_of_reset(reset_id: UUID) -> Person | None:
     return db.session.scalar(query.where(PasswordReset.id == reset_id, PasswordReset.used_at.is_(None)))
 
 
+def person_by_email(email: str) -> Person | None:
+    """Whose account has this address."""
+    return db.session.scalar(select(Person).where(Person.email == email))
+
+
+def make_person(*, email: str, name: str, password: str) -> Person:
+    """Someone new who can sign in. Raises WeakPassword."""
+    person = Person(id=ids.new_id(), email=email, name=name)
+    db.session.add(person)
+    db.session.flush()
+    set_password(person, password)
+    return person
+
+
 def find_person(person_id: UUID) -> Person:
     """Raises NotFound."""
     person = db.session.get(Person, person_id)
@@ -358,7 +388,7 @@ def forget_old() -> int:
 def _throttled(email: str, place: Place) -> bool:
     mark, failed = ids.fingerprint(email), LoginAttempt.outcome == "refused"
     # Counted one after another, so that a volley does not pass as one; and a new password begins anew.
-    db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(mark, 23))))
+    one_at_a_time(mark)
     renewed = db.session.scalar(
         select(Credential.password_set_at).join(Person, Person.id == Credential.person_id).where(Person.email == email)
     )
@@ -373,7 +403,7 @@ def _throttled(email: str, place: Place) -> bool:
 
 
 def _codes_throttled(person: Person, place: Place) -> bool:
-    db.session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(str(person.id), 23))))
+    one_at_a_time(f"code {person.id}")
     wrong = LoginAttempt.person_id == person.id, LoginAttempt.outcome == "wrong code"
     if _failures(*wrong) < _CODE_FAILURES:
         return False

@@ -11,22 +11,33 @@ from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField, SelectField, StringField, TextAreaField
 from wtforms.validators import Length
 
-from wavu import accounts, audit, clock, outbox, tenancy
+from wavu import accounts, audit, outbox, tenancy
 from wavu.db import savepoint
-from wavu.errors import NotFound, Refused
-from wavu.tenancy import NameKind, NameTaken, Tenant
+from wavu.errors import Refused
+from wavu.tenancy import BadSlug, NameKind, NameTaken, Tenant
 from wavu.texts import one_line
 from wavu.web import health
 from wavu.web.access import gathers, needs
-from wavu.web.forms import BaseForm, Color, choices, email_field, name_field, required
-from wavu.web.team_pages import add_team_pages
-from wavu.web.trail import asked_before, entries
+from wavu.web.errors import STATUS, words_of
+from wavu.web.forms import BaseForm, Color, choices, email_field, name_field, required, show_refusal
+from wavu.web.team_pages import add_team_pages, invitation_rows
+from wavu.web.trail import add_activity_page, entries
 
 bp = Blueprint("backoffice", __name__, template_folder="templates")
-add_team_pages(bp, path="/staff", index="staff", template="backoffice/staff.html")
+add_team_pages(
+    bp,
+    path="/staff",
+    index="staff",
+    title=_l("Staff"),
+    lead=_l("They can open every ISP's page here. Two-step sign-in is required."),
+)
+add_activity_page(
+    bp,
+    lead=_l("Every act of the staff. Nothing here can be changed or removed."),
+    nothing=_l("What platform staff do will be listed here."),
+)
 
 PAGE = 50
-OWNER = "owner"
 
 
 class TenantForm(BaseForm):
@@ -144,8 +155,9 @@ def tenant_new() -> ResponseReturnValue:
                 with savepoint():
                     tenant = _create(form)
             except Refused as refusal:
-                form.slug.errors = [_(refusal.message) % refusal.facts]
-                status = 409 if isinstance(refusal, NameTaken) else 422
+                about_name = isinstance(refusal, NameTaken | BadSlug)
+                show_refusal(form, refusal, "slug" if about_name else "owner_email")
+                status = STATUS[refusal.kind]
             else:
                 flash(_("%(name)s is ready. Its owner has been invited.", name=tenant.name), "ok")
                 return redirect(url_for("backoffice.tenant", tenant_id=tenant.id))
@@ -165,14 +177,12 @@ def _create(form: TenantForm) -> Tenant:
         timezone=form.timezone.data,
         brand_color=form.brand_color.data or "",
     )
-    with tenancy.visiting(tenant.id):
-        accounts.invite(
-            email=form.owner_email.data or "",
-            name=form.owner_name.data or "",
-            role=OWNER,
-            invited_by=g.signed_in.person.name,
-            tenant=tenant,
-        )
+    accounts.invite_owner(
+        tenant,
+        email=form.owner_email.data or "",
+        name=form.owner_name.data or "",
+        invited_by=g.signed_in.person.name,
+    )
     return tenant
 
 
@@ -186,8 +196,7 @@ def _tenant_page(tenant_id: UUID, form: SuspendForm, status: int = 200) -> Respo
     found = tenancy.find_isp(tenant_id)
     settings = current_app.extensions["settings"]
     with tenancy.visiting(found.id):
-        hosts = tenancy.names(NameKind.HOST)
-        team, invited = accounts.members(), _owner_invitations()
+        hosts, team = tenancy.names(NameKind.HOST), accounts.members()
     isp = {
         **{
             name: getattr(found, name)
@@ -197,21 +206,11 @@ def _tenant_page(tenant_id: UUID, form: SuspendForm, status: int = 200) -> Respo
         "portal_url": settings.origin(hosts[0]) if hosts else None,
         "members": len(team),
     }
-    roles, now = accounts.roles_of(found.kind), clock.now()
     page = render_template(
         "backoffice/tenant.html",
         isp=isp,
         hosts=[{"kind_label": _("Portal"), "name": host} for host in hosts],
-        invitations=[
-            {
-                "id": invitation.id,
-                "email": invitation.email,
-                "role_label": _(roles[invitation.role].label),
-                "expires_at": invitation.expires_at,
-                "expired": invitation.expires_at <= now,
-            }
-            for invitation in invited
-        ],
+        invitations=invitation_rows(accounts.owner_invitations(found.id), found.kind),
         suspend_form=form,
         manage="tenants.manage" in g.permissions,
         entries=entries(audit.trail(subject=found.id, limit=20)),
@@ -219,26 +218,17 @@ def _tenant_page(tenant_id: UUID, form: SuspendForm, status: int = 200) -> Respo
     return page, status
 
 
-def _owner_invitations() -> list[accounts.Invitation]:
-    """What staff may see and do of an ISP's invitations: those that make it somebody's. In the ISP's scope."""
-    return [invitation for invitation in accounts.invitations() if invitation.role == OWNER]
-
-
-def _owner_invitation(invitation_id: UUID) -> accounts.Invitation:
-    for invitation in _owner_invitations():
-        if invitation.id == invitation_id:
-            return invitation
-    raise NotFound
-
-
 @bp.post("/isps/<uuid:tenant_id>/invitations/<uuid:invitation_id>/resend")
 @needs("tenants.manage")
 def resend_owner_invitation(tenant_id: UUID, invitation_id: UUID) -> ResponseReturnValue:
     isp = tenancy.find_isp(tenant_id)
-    with tenancy.visiting(isp.id):
-        invitation = accounts.resend(_owner_invitation(invitation_id).id)
-    audit.record("team.invited", subject=isp.id, email=invitation.email, role=OWNER)
-    flash(_("A new link is on its way to %(email)s.", email=invitation.email), "ok")
+    try:
+        with savepoint():
+            invitation = accounts.resend_to_owner(isp.id, invitation_id)
+    except (accounts.InvitedTooOften, accounts.TooManyInvitations) as refusal:
+        flash(words_of(refusal), "bad")
+    else:
+        flash(_("A new link is on its way to %(email)s.", email=invitation.email), "ok")
     return redirect(url_for("backoffice.tenant", tenant_id=isp.id))
 
 
@@ -246,10 +236,7 @@ def resend_owner_invitation(tenant_id: UUID, invitation_id: UUID) -> ResponseRet
 @needs("tenants.manage")
 def revoke_owner_invitation(tenant_id: UUID, invitation_id: UUID) -> ResponseReturnValue:
     isp = tenancy.find_isp(tenant_id)
-    with tenancy.visiting(isp.id):
-        email = _owner_invitation(invitation_id).email
-        accounts.revoke(invitation_id)
-    audit.record("team.invitation_revoked", subject=isp.id, email=email)
+    accounts.revoke_from_owner(isp.id, invitation_id)
     flash(_("The invitation is withdrawn."), "ok")
     return redirect(url_for("backoffice.tenant", tenant_id=isp.id))
 
@@ -271,16 +258,3 @@ def resume(tenant_id: UUID) -> ResponseReturnValue:
     tenant = tenancy.resume(tenant_id)
     flash(_("%(name)s is open again.", name=tenant.name), "ok")
     return redirect(url_for("backoffice.tenant", tenant_id=tenant_id))
-
-
-@bp.get("/activity", endpoint="audit")
-@needs("audit.see")
-def activity() -> ResponseReturnValue:
-    before = asked_before()
-    lines = audit.trail(before=before, limit=PAGE + 1)
-    return render_template(
-        "backoffice/audit.html",
-        entries=entries(lines[:PAGE]),
-        next_url=url_for("backoffice.audit", before=lines[PAGE - 1].sequence) if len(lines) > PAGE else None,
-        first_url=url_for("backoffice.audit") if before is not None else None,
-    )

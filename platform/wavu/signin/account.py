@@ -13,10 +13,10 @@ from wtforms import PasswordField, SelectField
 from wavu import accounts
 from wavu.accounts import SecondFactorRequired, WeakPassword
 from wavu.errors import N_
-from wavu.signin.auth import show_codes, show_refusal
+from wavu.signin.auth import show_codes
 from wavu.web.access import signed_in
 from wavu.web.devices import describe
-from wavu.web.forms import BaseForm, choices, name_field, required
+from wavu.web.forms import BaseForm, choices, name_field, required, show_refusal
 from wavu.web.i18n import LOCALES
 
 bp = Blueprint("account", __name__, url_prefix="/account")

@@ -19,7 +19,7 @@ from wavu.db import savepoint
 from wavu.errors import Refused
 from wavu.tenancy import Tenant
 from wavu.web.access import public, signed_in
-from wavu.web.forms import BaseForm, email_field, name_field, required
+from wavu.web.forms import BaseForm, email_field, name_field, required, show_refusal
 from wavu.web.sessions import forget, remember, remember_pending
 
 bp = Blueprint("auth", __name__)
@@ -69,15 +69,6 @@ def local_path(target: str | None) -> str | None:
     if target and re.fullmatch(r"/(?![/\\])[^\\\x00-\x20]*", target):
         return target
     return None
-
-
-def show_refusal(form: BaseForm, refusal: Refused, field: str | None = None) -> None:
-    """Puts a business no into a form: on a field, or above them all."""
-    message = _(refusal.message) % refusal.facts
-    if field is None:
-        form.form_errors.append(message)
-    else:
-        form[field].errors = [*form[field].errors, message]
 
 
 @bp.route("/sign-in", methods=["GET", "POST"])

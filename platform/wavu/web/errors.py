@@ -62,6 +62,11 @@ class Problem(NamedTuple):
 Renderer = Callable[[Problem], "str | Response"]
 
 
+def words_of(refusal: Refused) -> str:
+    """A business no in the reader's language."""
+    return str(_(refusal.message) % refusal.facts)
+
+
 def init_errors(app: Flask) -> None:
     """Installs the handlers. A surface with a look of its own puts its Renderer into app.extensions['error_pages']."""
     app.extensions["error_pages"] = {}
@@ -79,7 +84,7 @@ def _misdirected(error: MisdirectedRequest) -> Response:
 def _refused(error: Refused) -> Response:
     status = STATUS[error.kind]
     title = _(_TITLES.get(status, N_("This cannot be done")))
-    return _answer(Problem(status, error.code, title, _(error.message) % error.facts, None, None))
+    return _answer(Problem(status, error.code, title, words_of(error), None, None))
 
 
 def _csrf(error: CSRFError) -> Response:

@@ -8,22 +8,24 @@ from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
 from flask_babel import lazy_gettext as _l
-from wtforms import EmailField, Form, HiddenField, PasswordField, SelectField, StringField, TextAreaField
+from wtforms import EmailField, Form, HiddenField, PasswordField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
 from wtforms.validators import DataRequired, Length, StopValidation, ValidationError
 
-from wavu.texts import UNSEEN, UNSEEN_IN_LINES
+from wavu.errors import Refused
+from wavu.texts import is_seen, tidy
+from wavu.web.errors import words_of
 from wavu.web.i18n import FormTexts
 
 
 class BaseForm(Form):
-    """Values are stripped and may hold no character that nobody sees, passwords apart."""
+    """Values are tidied and may hold no character that nobody sees (wavu.texts), passwords apart."""
 
     class Meta:
         def bind_field(self, form: Form, unbound_field: Any, options: dict[str, Any]) -> Any:
             filters = list(unbound_field.kwargs.get("filters", ()))
             if unbound_field.field_class is not PasswordField:
-                filters.append(_strip)
+                filters.append(_tidy)
             field = unbound_field.bind(form=form, filters=filters, **options)
             # HiddenField: a complaint about it would stand nowhere.
             if isinstance(field, StringField) and not isinstance(field, PasswordField | HiddenField):
@@ -34,14 +36,13 @@ class BaseForm(Form):
             return FormTexts()
 
 
-def _strip(value: Any) -> Any:
-    return value.strip() if isinstance(value, str) else value
+def _tidy(value: Any) -> Any:
+    return tidy(value) if isinstance(value, str) else value
 
 
 def _only_seen(form: Form, field: Any) -> None:
     """A text area may have line breaks and tabs."""
-    unseen = UNSEEN_IN_LINES if isinstance(field, TextAreaField) else UNSEEN
-    if isinstance(field.data, str) and unseen.search(field.data):
+    if isinstance(field.data, str) and not is_seen(field.data, lines=isinstance(field, TextAreaField)):
         raise StopValidation(_l("This has a character that cannot be shown. Type it instead of pasting it."))
 
 
@@ -61,6 +62,14 @@ class Color:
             raise ValidationError(_l("Enter a colour as # and six digits, such as #00853e."))
 
 
+def show_refusal(form: BaseForm, refusal: Refused, field: str | None = None) -> None:
+    """Puts a business no into a form: on a field, or above them all."""
+    if field is None:
+        form.form_errors.append(words_of(refusal))
+    else:
+        form[field].errors = [*form[field].errors, words_of(refusal)]
+
+
 def choices(pairs: Iterable[tuple[str, str]]) -> list[SelectChoice]:
     """The options of a SelectField, out of (value, label) pairs."""
     return [SelectChoice(value, label) for value, label in pairs]
@@ -76,16 +85,3 @@ def name_field(label: Any, **options: Any) -> StringField:
 
 def email_field(label: Any, **options: Any) -> EmailField:
     return EmailField(label, [required(), Length(max=254), Email()], **options)
-
-
-__all__ = [
-    "BaseForm",
-    "Color",
-    "Email",
-    "PasswordField",
-    "SelectField",
-    "StringField",
-    "choices",
-    "email_field",
-    "name_field",
-]

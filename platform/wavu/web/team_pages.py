@@ -17,7 +17,8 @@ from wavu import accounts, clock
 from wavu.db import savepoint
 from wavu.errors import Refused
 from wavu.web.access import needs
-from wavu.web.forms import BaseForm, choices, email_field
+from wavu.web.errors import STATUS, words_of
+from wavu.web.forms import BaseForm, choices, email_field, show_refusal
 from wavu.web.guard import current_tenant
 
 
@@ -30,26 +31,27 @@ def role_choices() -> list[tuple[str, str]]:
     return [(name, _(role.label)) for name, role in accounts.roles_of(current_tenant().kind).items()]
 
 
-def invitation_rows() -> list[dict[str, Any]]:
-    """Open invitations for ui/people.html."""
-    labels, now = dict(role_choices()), clock.now()
+def invitation_rows(invitations: list[accounts.Invitation], kind: str) -> list[dict[str, Any]]:
+    """Invitations into a tenant of this kind, for ui/people.html."""
+    roles, now = accounts.roles_of(kind), clock.now()
     return [
         {
             "id": invitation.id,
             "email": invitation.email,
-            "role_label": labels.get(invitation.role, invitation.role),
+            "role_label": _(roles[invitation.role].label),
             "expires_at": invitation.expires_at,
             "expired": invitation.expires_at <= now,
         }
-        for invitation in accounts.invitations()
+        for invitation in invitations
     ]
 
 
 class TeamPages:
     """The list, inviting, resending, withdrawing, changing a role, removing."""
 
-    def __init__(self, index: str, template: str) -> None:
-        self._index, self._template = index, template
+    def __init__(self, surface: str, index: str, title: Any, lead: Any) -> None:
+        self._index = f"{surface}.{index}"
+        self._head = {"surface_name": surface, "title": title, "lead": lead, "active": self._index}
 
     def team(self) -> ResponseReturnValue:
         # The role that may do the least: who wants to give more must say so.
@@ -69,13 +71,17 @@ class TeamPages:
                     tenant=current_tenant(),
                 )
         except Refused as refusal:
-            form.email.errors = [_(refusal.message) % refusal.facts]
-            return self._show(form, 409)
+            show_refusal(form, refusal, "email")
+            return self._show(form, STATUS[refusal.kind])
         flash(_("The invitation is on its way to %(email)s.", email=form.email.data), "ok")
         return self._back()
 
     def resend_invitation(self, invitation_id: UUID) -> ResponseReturnValue:
-        invitation = accounts.resend(invitation_id)
+        try:
+            with savepoint():
+                invitation = accounts.resend(invitation_id)
+        except (accounts.InvitedTooOften, accounts.TooManyInvitations) as refusal:
+            return self._say_no(refusal)
         flash(_("A new link is on its way to %(email)s.", email=invitation.email), "ok")
         return self._back()
 
@@ -106,10 +112,11 @@ class TeamPages:
         labels = dict(role_choices())
         form.role.choices = choices(labels.items())
         page = render_template(
-            self._template,
+            "team/show.html",
+            **self._head,
             members=[_member_row(member, labels) for member in accounts.members()],
             roles=list(labels.items()),
-            invitations=invitation_rows(),
+            invitations=invitation_rows(accounts.invitations(), current_tenant().kind),
             manage="team.manage" in g.permissions,
             invite_form=form,
         )
@@ -119,7 +126,7 @@ class TeamPages:
         return redirect(url_for(self._index))
 
     def _say_no(self, refusal: Refused) -> ResponseReturnValue:
-        flash(_(refusal.message) % refusal.facts, "bad")
+        flash(words_of(refusal), "bad")
         return self._back()
 
 
@@ -132,14 +139,15 @@ def _member_row(member: accounts.Member, labels: dict[str, str]) -> dict[str, An
         "role": membership.role,
         "role_label": labels.get(membership.role, membership.role),
         "second_factor": person.second_factor_on,
-        "last_seen_at": person.seen_at,
+        "last_seen_at": membership.seen_at,
         "is_you": person.id == g.signed_in.person.id,
     }
 
 
-def add_team_pages(bp: Blueprint, *, path: str, index: str, template: str) -> None:
-    """Adds the pages to a surface's blueprint, below a path. `index` names the view of the list."""
-    pages = TeamPages(f"{bp.name}.{index}", template)
+def add_team_pages(bp: Blueprint, *, path: str, index: str, title: Any, lead: Any) -> None:
+    """Adds the pages to a surface's blueprint, below a path. `index` names the view of the list; title and lead are
+    lazy texts. The surface has a `layout.html` in a folder of its name."""
+    pages = TeamPages(bp.name, index, title, lead)
     _add(bp, path, index, "team.see", pages.team, "GET")
     for rule, view in (
         ("/invite", pages.invite),
