@@ -121,7 +121,8 @@ def _name_the_tenant(session: Session, transaction: SessionTransaction, connecti
     A literal SET LOCAL and not set_config(), which poolers pass but Citus does not propagate. The value is a UUID
     object's own text, so there is nothing to escape.
     """
-    connection.exec_driver_sql(set_tenant_sql(tenant_context.get()))
+    if not transaction.nested:  # a savepoint keeps what its transaction has set
+        connection.exec_driver_sql(set_tenant_sql(tenant_context.get()))
 
 
 def set_tenant_sql(tenant_id: UUID | None) -> str:
