@@ -6,6 +6,7 @@ security then decides, and a transaction without a tenant reads nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,13 +14,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import BigInteger, Connection, DateTime, MetaData, Text, Uuid, event, func, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import (
     DeclarativeBase,
@@ -31,7 +33,7 @@ from sqlalchemy.orm import (
     registry,
     with_loader_criteria,
 )
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from config import Settings
 from wavu import clock, ids
@@ -119,9 +121,8 @@ def _name_the_tenant(session: Session, transaction: SessionTransaction, connecti
     A savepoint inherits it. A literal SET LOCAL and not set_config(), which poolers pass but Citus does not propagate.
     The value is a UUID object's own text, so there is nothing to escape.
     """
-    if transaction.nested:
-        return
-    connection.exec_driver_sql(set_tenant_sql(tenant_context.get()))
+    if not transaction.nested:
+        connection.exec_driver_sql(set_tenant_sql(tenant_context.get()))
 
 
 def set_tenant_sql(tenant_id: UUID | None) -> str:
@@ -162,7 +163,6 @@ def init_db(app: Flask, settings: Settings) -> None:
     url = settings.database_url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = {
-        "pool_pre_ping": True,
         # Errors end up in logs, and values are people's.
         "hide_parameters": True,
         "pool_size": 8,
@@ -180,6 +180,23 @@ def init_db(app: Flask, settings: Settings) -> None:
     db.init_app(app)
     with app.app_context():
         event.listen(db.engine, "connect", _refuse_privileged_role)
+        event.listen(db.engine, "checkin", _note_given_back)
+        event.listen(db.engine, "checkout", _replace_dead)
+
+
+def _note_given_back(_: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
+    entry.info["given_back"] = time.monotonic()
+
+
+def _replace_dead(connection: DBAPIConnection, entry: ConnectionPoolEntry, _: PoolProxiedConnection) -> None:
+    """Asks a connection that lay idle for a second whether it lives. One just used does, and a page need not wait."""
+    given_back = entry.info.get("given_back")
+    if given_back is None or time.monotonic() - given_back < 1:
+        return
+    try:
+        db.engine.dialect.do_ping(connection)
+    except psycopg.Error as gone:
+        raise InvalidatePoolError from gone
 
 
 def _refuse_privileged_role(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

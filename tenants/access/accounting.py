@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, or_, select, tuple_, update
@@ -44,7 +45,7 @@ class _Batch:
     def __init__(self, updates: Sequence[AccountingUpdate]) -> None:
         tokens = {each.token.session_id: each.token.entitlement_id for each in updates if each.token is not None}
         self._sessions = _locked_sessions(set(tokens))
-        self._owners = _owners(set(tokens.values()))
+        self._rights = _rights(set(tokens.values()))
         self._used: dict[UUID, list[int]] = defaultdict(lambda: [0, 0])
         self._open_on: set[str] = set()
 
@@ -57,6 +58,7 @@ class _Batch:
         elif session.cause in CONCLUDED and grew:
             # We concluded too early: it lives.
             session.stopped_at = session.cause = session.disconnect_asked_at = None
+            session.check_at = update_.received_at
             self._note_open(session)
         session.updated_at = max(session.updated_at, update_.received_at)
         session.framed_address = session.framed_address or update_.framed_address
@@ -81,13 +83,13 @@ class _Batch:
         return found if found is not None and _is_same(found, update_) else None
 
     def _begin(self, update_: AccountingUpdate) -> AccessSession:
-        entitlement_id, subscriber_id = self._whose(update_)
+        right, subscriber_id = self._whose(update_)
         token = update_.token
         session = AccessSession(
             id=ids.new_id() if token is None else token.session_id,
             router_id=update_.router_id,
             subscriber_id=subscriber_id,
-            entitlement_id=entitlement_id,
+            entitlement_id=None if right is None else right.id,
             class_token=None if update_.class_value is None else update_.class_value.hex(),
             session_key=_key_without_class(update_) if token is None else f"class:{token.session_id}",
             acct_session_id=update_.acct_session_id,
@@ -98,6 +100,7 @@ class _Batch:
             service=update_.service.value,
             started_at=update_.began_at,
             updated_at=update_.received_at,
+            check_at=update_.received_at if right is None else right.ends_at,
             seconds=0,
             bytes_up=0,
             bytes_down=0,
@@ -105,19 +108,20 @@ class _Batch:
         db.session.add(session)
         if token is not None:
             self._sessions[token.session_id] = session
-        if entitlement_id is not None:
-            entitlements.activate(entitlement_id, update_.began_at)
+        if right is not None:
+            entitlements.activate(right.id, update_.began_at)
         self._note_open(session)
         return session
 
-    def _whose(self, update_: AccountingUpdate) -> tuple[UUID | None, UUID | None]:
-        if update_.token is not None and update_.token.entitlement_id in self._owners:
-            return update_.token.entitlement_id, self._owners[update_.token.entitlement_id]
+    def _whose(self, update_: AccountingUpdate) -> tuple[_Right | None, UUID | None]:
+        if update_.token is not None and update_.token.entitlement_id in self._rights:
+            right = self._rights[update_.token.entitlement_id]
+            return right, right.subscriber_id
         subscriber_id = subscriber_behind(update_.user_name, update_.mac, update_.service)
         if subscriber_id is None:
             return None, None
-        right = entitlements.current(subscriber_id, update_.received_at)
-        return (None if right is None else right.id), subscriber_id
+        running = entitlements.current(subscriber_id, update_.received_at)
+        return None if running is None else _Right(running.id, subscriber_id, running.ends_at), subscriber_id
 
     def _count(self, session: AccessSession, update_: AccountingUpdate) -> None:
         seconds = max(session.seconds, update_.seconds)
@@ -162,11 +166,18 @@ def _locked_sessions(session_ids: set[UUID]) -> dict[UUID, AccessSession]:
     return {session.id: session for session in db.session.scalars(query)}
 
 
-def _owners(entitlement_ids: set[UUID]) -> dict[UUID, UUID]:
+class _Right(NamedTuple):
+    id: UUID
+    subscriber_id: UUID
+    ends_at: datetime
+
+
+def _rights(entitlement_ids: set[UUID]) -> dict[UUID, _Right]:
     if not entitlement_ids:
         return {}
-    query = select(Entitlement.id, Entitlement.subscriber_id).where(Entitlement.id.in_(entitlement_ids))
-    return {row.id: row.subscriber_id for row in db.session.execute(query)}
+    query = select(Entitlement.id, Entitlement.subscriber_id, Entitlement.ends_at)
+    rows = db.session.execute(query.where(Entitlement.id.in_(entitlement_ids)))
+    return {row.id: _Right._make(row) for row in rows}
 
 
 def _is_same(session: AccessSession, update_: AccountingUpdate) -> bool:

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from wavu import clock
 from wavu.db import TenantRow
 
 _SUBSCRIBER = ["tenant_id", "subscriber_id"], ["subscriber.tenant_id", "subscriber.id"]
@@ -96,3 +97,5 @@ class AccessSession(TenantRow):
     bytes_down: Mapped[int] = mapped_column(default=0)
     cause: Mapped[str | None]
     disconnect_asked_at: Mapped[datetime | None]
+    # Never later than its right ends: when to look whether it may go on.
+    check_at: Mapped[datetime] = mapped_column(default=clock.now)

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from tenants import access, payments
+from sqlalchemy import Row, and_, bindparam, func, select, true
+
+from tenants import payments
+from tenants.access import Entitlement
 from tenants.checkout.models import Purchase
-from tenants.payments import PaymentIntent
+from tenants.payments import MpesaAccount, PaymentIntent
 from wavu import clock
+from wavu.db import db
+from wavu.errors import NotFound
 from wavu.phone import mask
-from wavu.tenancy import current_tenant_id, find_tenant
+from wavu.tenancy import Tenant
 
 
 class Progress(NamedTuple):
-    """`state`: requested, prompted, checking, paid, online, failed, no_reply or review (experience.md 2.4)."""
+    """`state`: requested, prompted, checking, paid, online, failed, no_reply or review (experience.md 2.4).
+
+    `terms` to `original_url` are the purchase's own.
+    """
 
     state: str
     code: str | None
@@ -25,46 +33,79 @@ class Progress(NamedTuple):
     ends_at: datetime | None
     phone_masked: str
     pay_to: str
+    terms: dict[str, Any]
+    price_cents: int
+    mac: str | None
+    login_url: str | None
+    original_url: str | None
 
 
-def progress(purchase: Purchase) -> Progress:
-    """Where a purchase stands at this moment. `paid` and `online` are different things: a router may be down."""
-    intent = payments.latest_intent(purchase.id)
-    granted = access.entitlement_of(purchase.id)
-    if intent is None:
-        return Progress("review", None, 0, 0, None, None, "", "")
-    age = (clock.now() - (intent.submitted_at or intent.created_at)).total_seconds()
-    state, retry_in = _state(intent, purchase, age, granted)
+_BOUGHT, _INTENT, _RIGHT = Purchase.__table__.c, PaymentIntent.__table__.c, Entitlement.__table__.c
+_ACCOUNT, _TENANT = MpesaAccount.__table__.c, Tenant.__table__.c
+_LATEST = (
+    select(
+        _INTENT.mpesa_account_id, _INTENT.state, _INTENT.code, _INTENT.receipt, _INTENT.phone, _INTENT.amount_cents,
+        _INTENT.submitted_at, _INTENT.created_at,
+    )
+    .where(_INTENT.tenant_id == _BOUGHT.tenant_id, _INTENT.purchase_id == _BOUGHT.id)
+    .order_by(_INTENT.id.desc())
+    .limit(1)
+    .lateral("latest")
+)  # fmt: skip
+# One statement without entities, for each waiting phone asks every few seconds.
+_PROGRESS = (
+    select(
+        _BOUGHT.terms, _BOUGHT.price_cents, _BOUGHT.mac, _BOUGHT.login_url, _BOUGHT.original_url, _LATEST,
+        _ACCOUNT.party_b, _RIGHT.ends_at, _RIGHT.activated_at, _TENANT.name,
+    )
+    .join(_TENANT.id.table, _TENANT.id == _BOUGHT.tenant_id)
+    .outerjoin(_LATEST, true())
+    .outerjoin(
+        _ACCOUNT.id.table,
+        and_(_ACCOUNT.tenant_id == _BOUGHT.tenant_id, _ACCOUNT.id == _LATEST.c.mpesa_account_id),
+    )
+    .outerjoin(_RIGHT.id.table, and_(_RIGHT.tenant_id == _BOUGHT.tenant_id, _RIGHT.purchase_id == _BOUGHT.id))
+    .where(_BOUGHT.tenant_id == func.app.tenant_id(), _BOUGHT.nonce == bindparam("nonce"))
+)  # fmt: skip
+
+
+def progress(nonce: str) -> Progress:
+    """Where a purchase stands at this moment. `paid` and `online` are different things: a router may be down.
+
+    Raises NotFound, for another tenant's nonce too.
+    """
+    found = db.session.execute(_PROGRESS, {"nonce": nonce}).first()
+    if found is None:
+        raise NotFound
+    purchase = found.terms, found.price_cents, found.mac, found.login_url, found.original_url
+    if found.state is None:
+        return Progress("review", None, 0, 0, None, None, "", "", *purchase)
+    age = (clock.now() - (found.submitted_at or found.created_at)).total_seconds()
+    state, retry_in = _state(found, age)
     return Progress(
         state,
-        intent.code,
+        found.code,
         retry_in,
         max(0, int(payments.PROMPT_SECONDS - age)),
-        intent.receipt,
-        granted.ends_at if granted else None,
-        mask(intent.phone),
-        _pay_to(intent),
+        found.receipt,
+        found.ends_at,
+        mask(found.phone),
+        f"{found.name} · {found.party_b}",
+        *purchase,
     )
 
 
-def _state(
-    intent: PaymentIntent, purchase: Purchase, age: float, granted: access.Entitlement | None
-) -> tuple[str, int]:
+def _state(found: Row[Any], age: float) -> tuple[str, int]:
     """(state, seconds until another attempt makes sense)."""
-    if granted is not None:
-        return ("online" if granted.activated_at else "paid"), 0
-    begun = (clock.now() - intent.created_at).total_seconds()
-    retry_in = max(0, math.ceil(payments.wait_after(intent, purchase.price_cents) - begun))
-    if intent.state == "failed":
+    if found.ends_at is not None:
+        return ("online" if found.activated_at else "paid"), 0
+    begun = (clock.now() - found.created_at).total_seconds()
+    retry_in = max(0, math.ceil(payments.wait_after(found, found.price_cents) - begun))
+    if found.state == "failed":
         return "failed", retry_in
-    if intent.state in {"review", "expired", "succeeded", "paid_no_receipt"}:
-        return ("checking" if intent.state in {"succeeded", "paid_no_receipt"} else "review"), 0
+    if found.state in {"review", "expired", "succeeded", "paid_no_receipt"}:
+        return ("checking" if found.state in {"succeeded", "paid_no_receipt"} else "review"), 0
     if age >= payments.PROMPT_SECONDS:
         return "no_reply", retry_in
     names = {"created": "requested", "submitting": "requested", "pending": "prompted", "unknown": "checking"}
-    return names[intent.state], retry_in
-
-
-def _pay_to(intent: PaymentIntent) -> str:
-    account = payments.find_account(intent.mpesa_account_id)
-    return f"{find_tenant(current_tenant_id()).name} · {account.party_b}"
+    return names[found.state], retry_in

@@ -40,7 +40,7 @@ def begin(
         return known
     package = catalog.find_on_sale(package_id, "hotspot")
     subscriber = subscribers.by_phone(phone)
-    made = db.session.execute(
+    made: Purchase | None = db.session.scalar(
         insert(Purchase)
         .values(
             id=ids.new_id(),
@@ -57,12 +57,12 @@ def begin(
             created_at=clock.now(),
         )
         .on_conflict_do_nothing(index_elements=["tenant_id", "nonce"])
-        .returning(Purchase.id)
-    ).first()
-    purchase = find_purchase(nonce)
-    if made is not None:
-        _ask(purchase, phone)
-    return purchase
+        .returning(Purchase)
+    )
+    if made is None:
+        return find_purchase(nonce)
+    _ask(made, phone)
+    return made
 
 
 def _ask(purchase: Purchase, phone: Phone) -> None:

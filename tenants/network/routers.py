@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import func, select
 
 from tenants.network.models import Router
 from wavu import audit, ids, tenancy
@@ -39,14 +39,13 @@ def find_router(router_id: UUID) -> Router | None:
 
 
 _ROUTER = Router.__table__.c
-_BY_LOGIN_URL = (
-    select(_ROUTER.id)
-    .where(_ROUTER.tenant_id == func.app.tenant_id(), _ROUTER.login_url == bindparam("url"))
-    .order_by(_ROUTER.id)
-    .limit(1)
+_LOGIN_URLS = (
+    select(_ROUTER.login_url, _ROUTER.id)
+    .where(_ROUTER.tenant_id == func.app.tenant_id(), _ROUTER.login_url.is_not(None))
+    .order_by(_ROUTER.id.desc())
 )
 
 
-def find_by_login_url(url: str) -> UUID | None:
-    """The id of the current tenant's router whose hotspot takes log-ins at exactly this address, letter for letter."""
-    return db.session.scalar(_BY_LOGIN_URL, {"url": url})
+def login_urls() -> dict[str, UUID]:
+    """Where hotspots of the current tenant take log-ins, each with its router; of two alike, the older router's."""
+    return {row.login_url: row.id for row in db.session.execute(_LOGIN_URLS)}

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select
 
 from config import Settings
 from tenants.payments import classify, daraja
@@ -95,8 +95,8 @@ def _check_pace(phone: Phone, amount_cents: int) -> None:
         raise TooManyPrompts(minutes=10)
 
 
-def wait_after(intent: PaymentIntent, amount_cents: int) -> int:
-    """How many seconds after an attempt began the next one to that phone makes sense.
+def wait_after(intent: PaymentIntent | Row[Any], amount_cents: int) -> int:
+    """How many seconds after an attempt, or a row with its columns, began the next one to that phone makes sense.
 
     Daraja refuses the same amount within two minutes (code 17), and a phone takes one request at a time (code 1001).
     An attempt that never went out frees the phone at once.

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from tenants import network
 from tenants.subscribers import normalise_mac
 from wavu.errors import N_, Refused
 
@@ -48,13 +47,12 @@ class Arrival(NamedTuple):
         return [(key, value) for key, value in known if value]
 
 
-def read(arguments: Mapping[str, str], host: str) -> Arrival:
-    """Raises UnknownRouter. Whatever else is wrong in `arguments` counts as absent."""
-    login_url, router_id = arguments.get("lo") or None, None
-    if login_url is not None:
-        router_id = network.find_by_login_url(login_url) if _PLAIN.fullmatch(login_url) else None
-        if router_id is None:
-            raise UnknownRouter
+def read(arguments: Mapping[str, str], host: str, routers: Mapping[str, UUID]) -> Arrival:
+    """Raises UnknownRouter for an address that is not in `routers`. Whatever else is wrong counts as absent."""
+    login_url = arguments.get("lo") or None
+    router_id = routers.get(login_url) if login_url is not None else None
+    if login_url is not None and router_id is None:
+        raise UnknownRouter
     original, paying = destination(arguments.get("dst", ""), host)
     return Arrival(normalise_mac(arguments.get("mac", "")[:40]), login_url, router_id, original, paying)
 

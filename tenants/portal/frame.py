@@ -51,11 +51,9 @@ def address(path: str, arguments: Arguments = ()) -> str:
 
 def links(path: str, arguments: Arguments = ()) -> LanguageLinks:
     """A page of this portal in each language."""
-    kept = [(key, value) for key, value in arguments if value and key != "lang"]
-    current = str(get_locale())
-    return tuple(
-        (code, name, f"{path}?{urlencode([*kept, ('lang', code)])}", code == current) for code, name in LOCALES.items()
-    )
+    kept = urlencode([(key, value) for key, value in arguments if value and key != "lang"])
+    here, current = f"{path}?{kept}&lang=" if kept else f"{path}?lang=", str(get_locale())
+    return tuple((code, name, here + code, code == current) for code, name in LOCALES.items())
 
 
 def page(name: str, *, home_url: str = "/", language_links: LanguageLinks | None = None, **data: Any) -> Response:

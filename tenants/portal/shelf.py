@@ -11,7 +11,6 @@ from tenants.catalog import Offer
 from tenants.portal.frame import gettext, ngettext
 from wavu import money
 
-# Two alike shelves look alike, so one is the key of the page cache.
 Shelf = tuple[Offer, ...]
 
 

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-import threading
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from cachetools import LRUCache
-from flask import Response, current_app, g, redirect, request
+from flask import Response, g, redirect, request
 from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 from markupsafe import escape
 
-from tenants import catalog, checkout
+from tenants import checkout
 from tenants.portal import arrival, shelf, ticket, words
 from tenants.portal.arrival import Arrival
 from tenants.portal.frame import address, bp, links, render, respond
 from tenants.portal.frame import gettext as _
-from tenants.portal.shelf import Shelf
+from tenants.portal.storefront import Kept, Storefront, storefront
 from tenants.portal.ticket import Ticket
 from wavu.db import savepoint
 from wavu.errors import N_, Kind, Refused
@@ -57,11 +55,12 @@ class Said(NamedTuple):
 @bp.get("/")
 @public(scope="tenant")
 def home() -> ResponseReturnValue:
-    came = arrival.read(request.args, g.site.host)
+    front = storefront()
+    came = arrival.read(request.args, g.site.host, front.routers)
     if came.paying is not None:
         # On its way back from the router to a purchase: that page knows what was paid, this one would ask for it again.
         return redirect(address(f"/w/{came.paying}", [("back", "1"), ("err", request.args.get("err", "")[:300])]))
-    return _shop(came, catalog.hotspot_offers(), Said(router_notice(request.args.get("err", ""))))
+    return _shop(came, front, Said(router_notice(request.args.get("err", ""))))
 
 
 def router_notice(err: str) -> str | None:
@@ -85,14 +84,14 @@ def buy_again() -> ResponseReturnValue:
 @public(scope="tenant")
 def buy() -> ResponseReturnValue:
     """Guarded by its signed ticket instead of a cookie: see ticket.py."""
-    opened, packages = ticket.unseal(request.form.get("state", "")), catalog.hotspot_offers()
+    opened, front = ticket.unseal(request.form.get("state", "")), storefront()
     phone, chosen = request.form.get("phone", "")[:40].strip(), request.form.get("package", "")[:40]
     if opened.ticket is None or ticket.is_from_elsewhere():
-        return _shop(Arrival(), packages, Said(_(_FORGED), status=400, phone=phone, chosen=chosen))
-    was, came = opened.ticket, _came_by(opened.ticket)
+        return _shop(Arrival(), front, Said(_(_FORGED), status=400, phone=phone, chosen=chosen))
+    was, came = opened.ticket, _came_by(opened.ticket, front)
 
     def refuse(status: int, notice: str | None = None, phone_error: str | None = None) -> Response:
-        return _shop(came, packages, Said(notice, phone_error, status, phone, chosen))
+        return _shop(came, front, Said(notice, phone_error, status, phone, chosen))
 
     if not opened.fresh:
         return refuse(400, _(_STALE))
@@ -104,7 +103,7 @@ def buy() -> ResponseReturnValue:
         number = read_phone(phone)
     except BadPhone as bad:
         return refuse(422, None, _(str(bad)))
-    if was.shelf != shelf.digest(packages) and _is_new(was.nonce):
+    if was.shelf != front.digest and _is_new(was.nonce):
         return refuse(409, _(_CHANGED))
     try:
         with savepoint():
@@ -137,10 +136,10 @@ def _is_new(nonce: str) -> bool:
     return False
 
 
-def _came_by(was: Ticket) -> Arrival:
+def _came_by(was: Ticket, front: Storefront) -> Arrival:
     """The router is looked up again: it may have gone since the page was shown."""
     known = {"mac": was.mac or "", "lo": was.login_url or "", "dst": was.original_url or ""}
-    return arrival.read(known, g.site.host)
+    return arrival.read(known, g.site.host, front.routers)
 
 
 def read_phone(text: str) -> Phone:
@@ -156,23 +155,14 @@ def read_phone(text: str) -> Phone:
     return phone
 
 
-class _Cached(NamedTuple):
-    """Texts of the page, and between them the names of what each answer fills in."""
-
-    parts: tuple[str, ...]
-    policy: str
-
-
 # Private characters, which no text of ours has, stand where each answer differs.
 _MARKS = {name: chr(0xE100 + number) for number, name in enumerate(("state", "buy_url", "home_url", "language"))}
 _SPLIT = re.compile("([" + "".join(_MARKS.values()) + "])")
-_pages: LRUCache[tuple[object, ...], _Cached] = LRUCache(512)
-_lock = threading.Lock()
 
 
-def _shop(came: Arrival, packages: Shelf, said: Said) -> Response:
-    """The first page. As it is at first sight it is rendered once, and kept under everything that it shows."""
-    new = Ticket(ticket.new_nonce(), shelf.digest(packages), came.mac, came.login_url, came.original_url)
+def _shop(came: Arrival, front: Storefront, said: Said) -> Response:
+    """The first page. As it is at first sight it is rendered once and kept; what is one phone's is filled in."""
+    new = Ticket(ticket.new_nonce(), front.digest, came.mac, came.login_url, came.original_url)
     here = came.arguments()
     filled = {
         "state": ticket.seal(new),
@@ -181,39 +171,26 @@ def _shop(came: Arrival, packages: Shelf, said: Said) -> Response:
         "language": next(url for _code, _name, url, current in links("/", here) if not current),
     }
     if said != Said():
-        html, policy = _render(packages, said, filled)
+        html, policy = _render(front, said, filled)
         response = respond(html, policy)
         response.status_code = said.status
         return response
-    cached = _plain_page(packages)
+    language = str(get_locale())
+    kept = front.pages.get(language)
+    if kept is None:
+        html, policy = _render(front, Said(), _MARKS)
+        kept = front.pages[language] = Kept(tuple(_SPLIT.split(html)), policy)
     values = {_MARKS[name]: str(escape(value)) for name, value in filled.items()}
-    return respond("".join([values.get(part, part) for part in cached.parts]), cached.policy)
+    return respond("".join([values.get(part, part) for part in kept.parts]), kept.policy)
 
 
-def _plain_page(packages: Shelf) -> _Cached:
-    tenant: Tenant = g.tenant
-    # Whatever shows on the page is part of its name, so nothing can show that is out of date.
-    key = (
-        tenant.id, tenant.name, tenant.theme, tenant.brand_color, tenant.help_phone, tenant.currency,
-        str(get_locale()), packages, current_app.extensions["assets"]["portal.js"].fingerprint,
-    )  # fmt: skip
-    with _lock:
-        cached = _pages.get(key)
-    if cached is None:
-        html, policy = _render(packages, Said(), _MARKS)
-        cached = _Cached(tuple(_SPLIT.split(html)), policy)
-        with _lock:
-            _pages[key] = cached
-    return cached
-
-
-def _render(packages: Shelf, said: Said, filled: dict[str, str]) -> tuple[str, str]:
+def _render(front: Storefront, said: Said, filled: dict[str, str]) -> tuple[str, str]:
     tenant: Tenant = g.tenant
     language_links = tuple(
         (code, name, filled["language"], current) for code, name, _url, current in links("/") if not current
     )
     data: dict[str, Any] = {
-        "packages": shelf.faces(packages, tenant.currency, said.chosen),
+        "packages": shelf.faces(front.offers, tenant.currency, said.chosen),
         "notice": said.notice,
         "phone": said.phone,
         "phone_error": said.phone_error,

@@ -9,11 +9,19 @@ inside see to that. Browsers that say where a form comes from (Sec-Fetch-Site) a
 
 from __future__ import annotations
 
+import functools
 import secrets
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from flask import current_app, g, request
-from itsdangerous import BadData, SignatureExpired, TimestampSigner, URLSafeTimedSerializer
+from itsdangerous import (
+    BadData,
+    Serializer,
+    SignatureExpired,
+    TimestampSigner,
+    URLSafeTimedSerializer,
+    base64_encode,
+)
 
 from config import Settings
 from wavu import clock
@@ -24,6 +32,12 @@ MAX_AGE = 3600
 class _Signer(TimestampSigner):
     def get_timestamp(self) -> int:
         return int(clock.now().timestamp())
+
+
+class _Serializer(URLSafeTimedSerializer):
+    def dump_payload(self, obj: Any) -> bytes:
+        """As it is: a ticket is too short for the compression that would be tried first, at each page."""
+        return base64_encode(Serializer.dump_payload(self, obj))
 
 
 class Ticket(NamedTuple):
@@ -69,5 +83,9 @@ def is_from_elsewhere() -> bool:
 
 def _serializer() -> URLSafeTimedSerializer:
     settings: Settings = current_app.extensions["settings"]
-    salt = f"portal-form|{g.site.host}|{g.site.tenant_id}"
-    return URLSafeTimedSerializer(settings.secret_key.get_secret_value(), salt=salt, signer=_Signer)
+    return _made(settings.secret_key.get_secret_value(), f"portal-form|{g.site.host}|{g.site.tenant_id}")
+
+
+@functools.lru_cache(1000)
+def _made(key: str, salt: str) -> URLSafeTimedSerializer:
+    return _Serializer(key, salt=salt, signer=_Signer)

@@ -34,24 +34,29 @@ _WAITING = {"requested", "prompted", "checking"}
 _PROMPT_SECONDS = 75
 
 
-def _find(nonce: str) -> Purchase:
-    """Raises NotFound."""
+def _checked(nonce: str) -> str:
+    """Raises NotFound for what can be no purchase's name."""
     if not re.fullmatch(r"[0-9a-f]{32}", nonce):
         raise NotFound
-    return checkout.find_purchase(nonce)
+    return nonce
+
+
+def _find(nonce: str) -> Purchase:
+    """Raises NotFound."""
+    return checkout.find_purchase(_checked(nonce))
 
 
 @bp.get("/w/<nonce>")
 @public(scope="tenant")
 def show(nonce: str) -> ResponseReturnValue:
-    return _show(_find(nonce))
+    return _show(_checked(nonce))
 
 
 @bp.get("/w/<nonce>/status.json")
 @public(scope="tenant")
 def status(nonce: str) -> ResponseReturnValue:
     """What portal.js asks: when `state` is not what the page shows, it loads the page anew."""
-    now = checkout.progress(_find(nonce))
+    now = checkout.progress(_checked(nonce))
     return jsonify(state=now.state, left=now.seconds_left, retry=now.retry_in_seconds)
 
 
@@ -72,7 +77,7 @@ def again(nonce: str) -> ResponseReturnValue:
     except Refused as no:
         if no.kind not in (Kind.CONFLICT, Kind.TOO_MANY):
             raise
-        return _show(purchase, _(no.message) % no.facts, STATUS[no.kind])
+        return _show(nonce, _(no.message) % no.facts, STATUS[no.kind])
     return redirect(address(f"/w/{nonce}"), 303)
 
 
@@ -96,14 +101,14 @@ def go(nonce: str) -> ResponseReturnValue:
     return redirect(f"{login}&{urlencode({'dst': settings.origin(g.site.host) + here})}")
 
 
-def _show(purchase: Purchase, notice: str | None = None, status: int = 200) -> Response:
+def _show(nonce: str, notice: str | None = None, status: int = 200) -> Response:
     tenant: Tenant = g.tenant
-    now = checkout.progress(purchase)
-    path, back = f"/w/{purchase.nonce}", request.args.get("back") == "1"
-    came = Arrival(purchase.mac, purchase.login_url, None, purchase.original_url)
+    now = checkout.progress(nonce)
+    path, back = f"/w/{nonce}", request.args.get("back") == "1"
+    came = Arrival(now.mac, now.login_url, None, now.original_url)
     order = {
-        "name": shelf.name(purchase.terms),
-        "price": money.show(purchase.price_cents, tenant.currency),
+        "name": shelf.name(now.terms),
+        "price": money.show(now.price_cents, tenant.currency),
         "pay_to": now.pay_to,
         "phone": now.phone_masked,
         "receipt": now.receipt,
@@ -111,7 +116,7 @@ def _show(purchase: Purchase, notice: str | None = None, status: int = 200) -> R
         "url": address(path),
         "status_url": f"{path}/status.json",
     }
-    name, data = _state_page(purchase, now, back=back)
+    name, data = _state_page(path, now, back=back)
     response = page(
         name,
         home_url=address("/", came.arguments()),
@@ -124,13 +129,12 @@ def _show(purchase: Purchase, notice: str | None = None, status: int = 200) -> R
     return response
 
 
-def _state_page(purchase: Purchase, now: Progress, *, back: bool) -> tuple[str, dict[str, Any]]:
+def _state_page(path: str, now: Progress, *, back: bool) -> tuple[str, dict[str, Any]]:
     """(the template that shows a state, what it needs beside the order)."""
-    path = f"/w/{purchase.nonce}"
     if now.state in _WAITING:
         left = min(now.seconds_left, _PROMPT_SECONDS)
         return "wait.html", {"left": left, "left_shown": _minutes(left), "gone": _PROMPT_SECONDS - left}
-    go_url = address(f"{path}/go") if purchase.login_url is not None and purchase.mac is not None else None
+    go_url = address(f"{path}/go") if now.login_url is not None and now.mac is not None else None
     ended = now.ends_at is not None and now.ends_at <= clock.now()
     if now.state == "paid" and not ended:
         return "paid.html", {"go_url": go_url, "by_itself": go_url is not None and not back}
@@ -139,7 +143,7 @@ def _state_page(purchase: Purchase, now: Progress, *, back: bool) -> tuple[str, 
             "ended": ended,
             "until": until(now.ends_at) if now.ends_at else None,
             "go_url": go_url,
-            **_onward(purchase.original_url),
+            **_onward(now.original_url),
         }
     said = {"no_reply": words.NO_REPLY, "review": words.REVIEW}.get(now.state) or words.failure(now.code)
     return "fail.html", {

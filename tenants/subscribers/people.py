@@ -20,12 +20,14 @@ def normalise_mac(text: str) -> str | None:
 
 def by_phone(phone: Phone) -> Subscriber:
     """The current tenant's subscriber with this number, made on first sight. Safe when two ask at once."""
-    db.session.execute(
+    known = select(Subscriber).where(Subscriber.phone == phone.e164)
+    added = (
         insert(Subscriber)
         .values(id=ids.new_id(), tenant_id=func.app.tenant_id(), phone=phone.e164, created_at=clock.now())
         .on_conflict_do_nothing(index_elements=["tenant_id", "phone"])
+        .returning(Subscriber)
     )
-    return db.session.scalars(select(Subscriber).where(Subscriber.phone == phone.e164)).one()
+    return db.session.scalar(known) or db.session.scalar(added) or db.session.scalars(known).one()
 
 
 def by_username(username: str) -> Subscriber | None:

@@ -149,6 +149,17 @@ def _due(now: datetime) -> set[str]:
     return {names[ending.session_id] for ending in access.sessions_to_end(now)}
 
 
+def test_an_end_that_moves_is_followed(scene: Scene) -> None:
+    later, sooner = shop.buy(scene.subscriber_id), shop.buy(scene.subscriber_id, validity="days")
+    for name, right in {"later": later, "sooner": sooner}.items():
+        token = ClassToken(ids.new_id(), right.id)
+        access.record([_update(scene, Status.START, token=token, user_name=name, mac=name)])
+    later.ends_at, sooner.ends_at = NOON + timedelta(hours=2), NOON + timedelta(minutes=30)
+    assert _due(NOON + timedelta(minutes=31)) == {"sooner"}
+    assert _due(NOON + timedelta(minutes=61)) == {"sooner"}
+    assert _due(NOON + timedelta(hours=2)) == {"later", "sooner"}
+
+
 def test_what_must_end_is_named_once_in_five_minutes(scene: Scene) -> None:
     hour, capped = shop.buy(scene.subscriber_id), shop.buy(scene.subscriber_id, validity="days", data_cap_bytes=1000)
     timed = shop.buy(scene.subscriber_id, validity="days", time_cap_seconds=600)

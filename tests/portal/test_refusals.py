@@ -14,7 +14,7 @@ from tests.portal.customer import Customer, nonce_of
 from wavu import clock
 from wavu.db import db, transaction
 from wavu.tenancy import tenant_scope
-from wavu.web.security import limiter
+from wavu.web.security import flood, limiter
 
 GOOD = ("0712345678", "0712 345 678", "+254 712 345 678", "254712345678", "712345678", "(0712) 345-678")
 BAD = {
@@ -228,3 +228,18 @@ def test_a_flood_from_one_address_is_slowed_down(
     assert statuses[60] == 429 or 429 in statuses, "unless the minute turned over on the way"
     other = customer.browser.post(isp.host, "/buy", form, environ_base={"REMOTE_ADDR": "203.0.113.78"})
     assert other.status_code == 422
+
+
+def test_a_flood_of_looks_is_slowed_down_before_it_costs_anything(
+    customer: Customer, counter: Counter, monkeypatch: pytest.MonkeyPatch, statements: list[str]
+) -> None:
+    a, b = counter.world.a, counter.world.b
+    nonce = customer.buys(a)
+    monkeypatch.setattr(flood, "limits", {3600: 5})
+    waiting, one, other = f"/w/{nonce}/status.json", {"REMOTE_ADDR": "203.0.113.79"}, {"REMOTE_ADDR": "203.0.113.80"}
+    assert [customer.browser.get(a.host, waiting, environ_base=one).status_code for _ in range(5)] == [200] * 5
+    statements.clear()
+    assert customer.browser.get(a.host, waiting, environ_base=one).status_code == 429
+    assert [sql for sql in statements if sql.startswith("SELECT")] == []
+    assert customer.browser.get(a.host, waiting, environ_base=other).status_code == 200
+    assert customer.browser.get(b.host, environ_base=one).status_code == 200

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, PrimaryKeyConstraint, UniqueConstraint
+from sqlalchemy import CheckConstraint, FetchedValue, ForeignKey, PrimaryKeyConstraint, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wavu import clock, ids
@@ -37,6 +37,8 @@ class Tenant(PlatformRow):
     theme: Mapped[str] = mapped_column(default="mtaa")
     brand_color: Mapped[str] = mapped_column(default="#00853e")
     help_phone: Mapped[str | None]
+    # Changes with all that the tenant's portal shows: this row, its packages, its routers' log-in addresses.
+    version: Mapped[UUID] = mapped_column(server_default=FetchedValue(), server_onupdate=FetchedValue())
     created_at: Mapped[datetime] = mapped_column(default=clock.now)
 
     @property

@@ -10,7 +10,7 @@ from flask_login import current_user
 from wavu import accounts
 from wavu.db import db
 from wavu.errors import N_, Kind, Refused
-from wavu.tenancy import PLATFORM_ID, Tenant, TenantSuspended, find_tenant
+from wavu.tenancy import PLATFORM_ID, Tenant, TenantSuspended, find_tenant, read_tenant
 from wavu.web.access import PUBLIC, SIGNED_IN, access_of
 from wavu.web.hosts import Site
 from wavu.web.sessions import forget
@@ -30,7 +30,7 @@ def _guard() -> Any:
     if site is None or site.surface == "ops":
         return None
     g.permissions = frozenset()
-    g.tenant = find_tenant(site.tenant_id) if site.tenant_id else None
+    g.tenant = read_tenant(site.tenant_id) if site.tenant_id else None
     if site.surface == "portal" and not g.tenant.is_active:
         raise TenantSuspended
     access = access_of(request.endpoint)

@@ -10,6 +10,7 @@ from functools import cache
 from io import BytesIO
 from pathlib import Path
 
+from babel import Locale
 from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_file
 from babel.messages.mofile import write_mo
@@ -67,7 +68,14 @@ class FormTexts:
 
 def init_i18n(app: Flask, pick_locale: Callable[[], str], pick_timezone: Callable[[], str] | None = None) -> None:
     """Sets up Flask-Babel; `pick_locale` names one of LOCALES and `pick_timezone` an IANA zone, for what is at hand."""
-    babel = Babel(app, default_locale=SOURCE_LOCALE, locale_selector=pick_locale, timezone_selector=pick_timezone)
+    # Parsed once: Flask-Babel would parse the name anew in each request.
+    parsed = {name: Locale.parse(name) for name in LOCALES}
+    babel = Babel(
+        app,
+        default_locale=SOURCE_LOCALE,
+        locale_selector=lambda: parsed[pick_locale()],
+        timezone_selector=pick_timezone,
+    )
     babel.domain_instance = _InMemory()
     for locale in LOCALES:
         catalogue(locale)

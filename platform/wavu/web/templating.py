@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -10,6 +11,8 @@ from flask import Flask, g, request, session
 from flask_babel import format_datetime, get_locale
 from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 from wavu import money, phone
 from wavu.web.assets import asset_url, palette_url
@@ -59,7 +62,12 @@ def pick_locale() -> str:
     if signed_in is not None and signed_in.is_complete:
         return str(signed_in.person.locale)
     default = tenant.locale if tenant is not None else "en"
-    return request.accept_languages.best_match(list(LOCALES), default) or default
+    return _browsers_own(request.headers.get("Accept-Language", "")[:200]) or default
+
+
+@functools.lru_cache(1000)
+def _browsers_own(accepted: str) -> str | None:
+    return parse_accept_header(accepted, LanguageAccept).best_match(list(LOCALES))
 
 
 def language_links() -> list[tuple[str, str, str, bool]]:
