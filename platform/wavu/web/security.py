@@ -78,7 +78,9 @@ def init_security(app: Flask, settings: Settings) -> None:
 
     @app.before_request
     def slow_down() -> None:
-        if flood.is_from(_who()):
+        site: Site | None = request.environ.get("wavu.site")
+        # A few addresses of a payment provider speak for every tenant: hooks count what they do not know instead.
+        if (site is None or site.surface != "hooks") and flood.is_from(_who()):
             abort(429)
 
     csrf.init_app(app)
