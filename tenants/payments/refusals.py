@@ -16,3 +16,8 @@ class PromptOpen(Refused):
 class TooManyPrompts(Refused):
     kind = Kind.TOO_MANY
     message = N_("Too many requests to this phone. Wait %(minutes)s minutes and try again.")
+
+
+class TooManyPromptsToday(Refused):
+    kind = Kind.TOO_MANY
+    message = N_("This phone was asked to pay too often today. Try again tomorrow.")

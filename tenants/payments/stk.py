@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from flask import current_app
-from sqlalchemy import Row, func, select
+from sqlalchemy import Row, func, select, text
 
 from config import Settings
 from tenants.payments import classify, daraja
@@ -21,7 +21,7 @@ from tenants.payments.classify import Meaning, Verdict
 from tenants.payments.events import StkAsked
 from tenants.payments.models import PaymentIntent
 from tenants.payments.mpesa_accounts import active_account, find_account, note_fault, open_app, token_for
-from tenants.payments.refusals import PromptOpen, TooManyPrompts
+from tenants.payments.refusals import PromptOpen, TooManyPrompts, TooManyPromptsToday
 from wavu import clock, ids, outbox
 from wavu.db import db
 from wavu.events import announce
@@ -34,10 +34,15 @@ PROMPT_SECONDS = 75
 _SAME_AMOUNT_SECONDS = 120
 _ANY_PUSH_SECONDS = 60
 _PUSHES_PER_10_MINUTES = 3
+# By all ISPs together: nobody shall make a stranger's phone ring from one portal after the other.
+_EVERYWHERE_PER_10_MINUTES = 6
+_EVERYWHERE_PER_DAY = 40
 _SEND_FOR = timedelta(seconds=60)
 # When to ask Daraja about a push that nobody has answered, in seconds after it was sent (money-and-reliability 3.5).
 QUERY_AFTER = (20, 40, 75, 120, 300, 900, 3600, 21_600, 86_400)
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+_PROMPTS_TO = text("SELECT in_ten_minutes, in_a_day FROM app.prompts_to(:phone, :at)")
 
 Call = Generator[Callable[[], Any], Any, None]
 
@@ -76,7 +81,8 @@ def _plain(text: str) -> str:
 
 
 def _check_pace(phone: Phone, amount_cents: int) -> None:
-    """One live prompt per phone, a minute between two, two for the same amount, three in ten minutes."""
+    """One live prompt per phone, a minute between two, two for the same amount, three in ten minutes; and a limit on
+    what all ISPs together may ask of one phone."""
     now = clock.now()
     # One at a time per phone: two taps on two devices must not both find the way free.
     key = func.hashtextextended(f"{current_tenant_id()}{phone.e164}", 17)
@@ -92,6 +98,11 @@ def _check_pace(phone: Phone, amount_cents: int) -> None:
         if age < wait:
             raise PromptOpen(seconds=int(wait - age) + 1)
     if len(recent) >= _PUSHES_PER_10_MINUTES:
+        raise TooManyPrompts(minutes=10)
+    in_ten_minutes, in_a_day = db.session.execute(_PROMPTS_TO, {"phone": phone.e164, "at": now}).one()
+    if in_a_day >= _EVERYWHERE_PER_DAY:
+        raise TooManyPromptsToday
+    if in_ten_minutes >= _EVERYWHERE_PER_10_MINUTES:
         raise TooManyPrompts(minutes=10)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tenants import checkout, ledger
+from tenants.payments import stk
+from tenants.payments.refusals import TooManyPromptsToday
 from tests.payments.conftest import PHONE, Shop
 from wavu.db import transaction
 from wavu.errors import NotFound
@@ -78,6 +80,22 @@ def test_a_double_tap_is_one_purchase_and_one_prompt(shop: Shop) -> None:
     with pytest.raises(checkout.PromptOpen):
         shop.buy(shop.world.a.id)
     assert shop.rows("SELECT count(*) FROM purchase") == [(1,)], "a refused press leaves nothing behind"
+
+
+def test_isps_together_do_not_flood_a_phone(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stk, "_EVERYWHERE_PER_10_MINUTES", 2)
+    shop.buy(shop.world.a.id)
+    shop.buy(shop.world.b.id)
+    shop.later(125)
+    with pytest.raises(checkout.TooManyPrompts):
+        shop.buy(shop.world.a.id)
+    shop.buy(shop.world.a.id, phone="0712000001")
+    monkeypatch.setattr(stk, "_EVERYWHERE_PER_DAY", 2)
+    shop.later(3600)
+    with pytest.raises(TooManyPromptsToday):
+        shop.buy(shop.world.b.id)
+    shop.later(86_400)
+    shop.buy(shop.world.b.id)
 
 
 def test_three_prompts_in_ten_minutes_are_enough(shop: Shop) -> None:
