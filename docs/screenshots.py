@@ -1,6 +1,7 @@
 """Makes docs/images/*.png from a running rehearsal: start `./run`, then `.venv/bin/python docs/screenshots.py`.
 
-Reads var/rehearsal.json (or that of VAR_DIR) and changes nothing but the last sign-in of two accounts.
+Reads var/rehearsal.json (or that of VAR_DIR). Signs two accounts in, and buys the popular package at the first ISP with a
+phone of its own that it adds to the virtual router (on Linux, like the virtual routers).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 FACTS = Path(os.environ.get("VAR_DIR") or ROOT / "var") / "rehearsal.json"
 PHONE, LAPTOP = (360, 740), (1366, 768)
-LIMIT = 150_000
+LIMIT = 200_000
 MARGIN = 20
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
@@ -67,7 +68,8 @@ def beside(browser: Browser, shots: list[bytes]) -> bytes:
     """Pictures of phones, side by side on grey."""
     width = len(shots) * (PHONE[0] + MARGIN) + MARGIN
     pictures = "".join(f'<img src="data:image/png;base64,{base64.b64encode(shot).decode()}">' for shot in shots)
-    style = f"body{{margin:{MARGIN}px;background:#d7dbe0;display:flex;gap:{MARGIN}px}}img{{border-radius:16px}}"
+    body = f"margin:{MARGIN}px;background:#d7dbe0;display:flex;align-items:start;gap:{MARGIN}px"
+    style = f"body{{{body}}}img{{border-radius:16px}}"
     with window(browser, (width, PHONE[1] + 2 * MARGIN)) as page:
         page.set_content(f"<style>{style}</style>{pictures}")
         return page.screenshot()
@@ -81,6 +83,36 @@ def portals(browser: Browser, urls: dict[str, str]) -> bytes:
             page.goto(url)
             shots.append(page.screenshot())
     return beside(browser, shots)
+
+
+def purchase(browser: Browser, urls: dict[str, Any]) -> tuple[bytes, bytes]:
+    """From the blocked phone to the day that ticks: router, packages, prompt, the virtual phone, online, router."""
+    # A number and a device of this minute: a phone that was asked lately is made to wait.
+    number = f"07{int(time.time()) // 60 % 10**8:08d}"
+    with window(browser, PHONE) as router, window(browser, PHONE) as page, window(browser, PHONE) as handset:
+        router.goto(urls["routers"])
+        router.get_by_role("link", name="Add a phone").first.click()
+        router.fill("[name=name]", "Asha's phone")
+        router.click("main button")
+        mine = router.locator("article", has_text="Asha's phone").last
+        mine.get_by_role("button", name="Join Wi-Fi").click()
+        shots = [mine.screenshot()]
+        page.goto(str(mine.get_by_role("link", name="Open browser").get_attribute("href")))
+        page.fill("[name=phone]", number)
+        page.evaluate("scrollTo(0, document.body.scrollHeight)")
+        shots.append(page.screenshot())
+        page.click("form[data-pay] button")
+        page.locator(".now", has_text="Enter your M-Pesa PIN").wait_for(timeout=20_000)
+        shots.append(page.screenshot())
+        handset.goto(f"{urls['phones']}254{number[1:]}")
+        handset.fill("[name=pin]", "1234")
+        shots.append(handset.screenshot())
+        handset.click("button.go")
+        page.get_by_text("You are online").wait_for(timeout=30_000)
+        shots.append(page.screenshot())
+        router.reload()
+        shots.append(mine.screenshot())
+    return beside(browser, shots[:3]), beside(browser, shots[3:])
 
 
 def console(browser: Browser, url: str, account: dict[str, Any]) -> bytes:
@@ -120,6 +152,9 @@ def main() -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         save("portal-phone.png", portals(browser, urls["portals"]))
+        asked, answered = purchase(browser, urls)
+        save("purchase-asked.png", asked)
+        save("purchase-answered.png", answered)
         save("console-phone.png", console(browser, urls["console"], accounts[f"{first} owner"]))
         save("staff-laptop.png", staff(browser, urls["platform"], accounts["platform admin"]))
         browser.close()
