@@ -1,7 +1,7 @@
 """Makes docs/images/*.png from a running rehearsal: start `./run`, then `.venv/bin/python docs/screenshots.py`.
 
-Reads var/rehearsal.json (or that of VAR_DIR). Signs two accounts in, and buys the popular package at the first ISP, with
-a phone of its own that it adds to the virtual router (on Linux, like the virtual routers).
+Reads var/rehearsal.json (or that of VAR_DIR). Signs two accounts in, and buys the popular package at the first ISP,
+with a phone of its own that it adds to the virtual router (on Linux, like the virtual routers).
 """
 
 from __future__ import annotations
