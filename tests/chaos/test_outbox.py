@@ -34,6 +34,7 @@ COMMANDS = {
     "relay": "python -m tests.chaos.cast relay",
     "web": "gunicorn -c config/gunicorn.py wsgi:app",
 }
+FEED_SECONDS = 50
 PATIENCE_SECONDS = 240
 
 
@@ -66,7 +67,8 @@ def _feed(app: Flask, world: World, dice: random.Random, done: threading.Event) 
         kinds = [dice.choice([(Queue.SETTLEMENT, "chaos_mark")] * 4 + [(Queue.MESSAGES, "chaos_call")]) for _ in batch]
         _put(app, tenant, batch, kinds)
         number = batch.stop
-        time.sleep(0.02)
+        # Spread over the time of the kills: left alone, all of it is done in seconds.
+        time.sleep(FEED_SECONDS * len(batch) / JOBS)
     done.set()
 
 
