@@ -1,10 +1,19 @@
 """gunicorn: threads for waiting, processes for cores, the application loaded once before the fork."""
 
 import os
+import sys
+
+
+def _number(variable: str, default: str) -> int:
+    text = os.environ.get(variable) or default
+    if not text.isdecimal() or not 0 < int(text) < 1000:
+        sys.exit(f"{variable}={text} is not a number from 1 to 999: choose one, such as {variable}={default}.")
+    return int(text)
+
 
 bind = f"{os.environ.get('BIND', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
-workers = int(os.environ.get("WEB_WORKERS", "2"))
-threads = int(os.environ.get("WEB_THREADS", "4"))
+workers = _number("WEB_WORKERS", "2")
+threads = _number("WEB_THREADS", "4")
 worker_class = "gthread"
 preload_app = True
 timeout = 30

@@ -1,7 +1,6 @@
 """The commands of `./run` other than bringing the product up; each returns an exit code."""
 # ruff: noqa: T201, S603
 
-import json
 import os
 import shutil
 import subprocess
@@ -13,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from rehearsal import environment, packages
-from rehearsal.environment import DATABASE_URLS, SetupFault
-from rehearsal.up import Rehearsal, alive, claim, holder
+from rehearsal.environment import DATABASE_URLS
+from rehearsal.faults import SetupFault
+from rehearsal.servers import read_private
+from rehearsal.unprivileged import remove_outside
+from rehearsal.up import ROOT, AlreadyRunning, Rehearsal, alive, claim, holder, is_ours
 
-ROOT = Path(__file__).resolve().parent.parent
 VAR = Path(os.environ.get("VAR_DIR") or ROOT / "var").absolute()
 BIN = Path(sys.prefix) / "bin"
 OWN_COMMAND = ("chaos", "browser", "bench")
@@ -113,14 +114,22 @@ def lock(args: Sequence[str]) -> int:
 
 
 def reset(args: Sequence[str]) -> int:
-    if not VAR.exists():
+    """Delete var/, and never a folder that is not a rehearsal's own."""
+    if args:
+        raise SetupFault(f"./run reset takes no arguments, but got: {' '.join(args)}")
+    if not os.path.lexists(VAR):
         print("Nothing to delete.")
         return 0
+    if VAR.is_symlink():
+        raise SetupFault(f"{VAR} is a link: name the folder behind it: VAR_DIR={os.path.realpath(VAR)} ./run reset")
+    if not is_ours(VAR):
+        raise SetupFault(f"{VAR} is not a rehearsal's, so it stays: name in VAR_DIR the folder that ./run made.")
     with claim(VAR):
-        data = VAR / "pg"
-        if data.is_symlink():
-            shutil.rmtree(data.resolve().parent, ignore_errors=True)
-        shutil.rmtree(VAR)
+        remove_outside(VAR / "pg")
+        try:
+            shutil.rmtree(VAR)
+        except OSError as error:
+            raise SetupFault(f"{error.filename} could not be deleted ({error.strerror}): delete it by hand.") from error
     print(f"Deleted {VAR}.")
     return 0
 
@@ -137,11 +146,13 @@ def status(args: Sequence[str]) -> int:
 
 
 def running() -> bool:
-    if not VAR.exists():
+    if not is_ours(VAR) or not os.path.exists(VAR):
         return False
-    with suppress(SetupFault), claim(VAR):
-        return False
-    return True
+    try:
+        claim(VAR).close()
+    except AlreadyRunning:
+        return True
+    return False
 
 
 def code(args: Sequence[str]) -> int:
@@ -160,7 +171,7 @@ def code(args: Sequence[str]) -> int:
 def manage(args: Sequence[str]) -> int:
     env = environment.build(ROOT, VAR, environment.wanted_ports(os.environ), _urls())
     os.chdir(ROOT)
-    os.execve(BIN / "flask", ["flask", "--app", "wsgi", *args], env)  # noqa: S606
+    os.execve(BIN / "flask", ["flask", "--app", "wsgi", *(args or ["--help"])], env)  # noqa: S606
 
 
 def _urls() -> dict[str, str]:
@@ -170,11 +181,9 @@ def _urls() -> dict[str, str]:
 
 
 def _facts() -> dict[str, Any]:
-    try:
-        facts: dict[str, Any] = json.loads((VAR / "rehearsal.json").read_text())
-    except FileNotFoundError:
-        raise SetupFault("There is no rehearsal yet: start it with ./run") from None
-    return facts
+    if facts := read_private(VAR / "rehearsal.json"):
+        return facts
+    raise SetupFault("There is no rehearsal yet: start it with ./run")
 
 
 def _call(command: Sequence[str]) -> int:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import os
 import re
 import secrets
@@ -16,17 +17,14 @@ from typing import Any
 import psycopg
 import redis
 
+from rehearsal.faults import SetupFault
 from rehearsal.process import command_line
-from rehearsal.servers import HOST, port_is_free, write_private
+from rehearsal.servers import HOST, port_is_free, read_private, write_private
 
 DATABASE = "wavu"
 PROBE_SECONDS = 3
 DATABASE_URLS = {"DATABASE_URL": "wavu_app", "MIGRATE_URL": "wavu_owner", "RELAY_DATABASE_URL": "wavu_relay"}
 ROLES = ("wavu_owner", "wavu_app", "wavu_relay", "wavu_report", "wavu_backup")
-
-
-class SetupFault(Exception):
-    """Something the person at the keyboard must change; the message is one clear sentence with the fix."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,15 @@ def wanted_ports(environ: Mapping[str, str]) -> dict[str, str]:
             names = ", ".join(port.variable for port in PORTS if port.kind == kind)
             raise SetupFault(f"{names} must be different ports: {', '.join(of_kind)}.")
     return numbers
+
+
+def stop_grace(environ: Mapping[str, str]) -> float:
+    """The seconds that a process has to finish its work when all is stopped."""
+    text = environ.get("STOP_GRACE") or "10"
+    with suppress(ValueError):
+        if math.isfinite(seconds := float(text)) and seconds >= 0:
+            return seconds
+    raise SetupFault(f"STOP_GRACE={text} is not a number of seconds: choose one such as STOP_GRACE=10.")
 
 
 def check_ports(numbers: Mapping[str, str]) -> None:
@@ -113,7 +120,7 @@ def _holder(port: int, kind: socket.SocketKind) -> int | None:
 def load_secrets(var: Path) -> dict[str, Any]:
     """The secrets of this rehearsal, made at its first start."""
     path = var / "secrets.json"
-    known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    known = read_private(path)
     fresh = {
         "passwords": {},
         "secret_key": secrets.token_urlsafe(48),

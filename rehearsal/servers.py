@@ -17,15 +17,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from rehearsal.faults import SetupFault
 from rehearsal.process import Child, command_line, end_leftover, rotate
-from rehearsal.unprivileged import home_for
+from rehearsal.unprivileged import home_for, remove_outside
 
 HOST = "127.0.0.1"
 ADMIN = "wavu_admin"
 START_SECONDS = 30
 
 
-class ServerFailed(Exception):
+class ServerFailed(SetupFault):
     """A server does not start; the message says why and what to do."""
 
 
@@ -58,6 +59,21 @@ def write_private(path: Path, text: str) -> None:
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
     new.replace(path)
+
+
+def read_private(path: Path) -> dict[str, Any]:
+    """What `write_private` wrote as JSON; empty when there is no such file."""
+    try:
+        known = json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except OSError as error:
+        raise SetupFault(f"{path} cannot be read ({error.strerror}): run this as the user who owns it.") from error
+    except ValueError:
+        known = None
+    if isinstance(known, dict):
+        return known
+    raise SetupFault(f"{path} is broken: put it right, or delete the whole rehearsal with ./run reset.")
 
 
 class _Server(Child):
@@ -104,8 +120,8 @@ class _Server(Child):
     def destroy(self) -> None:
         """Stop, and remove everything it ever wrote but its log."""
         self.stop()
+        remove_outside(self.data)
         if self.data.is_symlink():
-            shutil.rmtree(self.data.resolve().parent, ignore_errors=True)
             self.data.unlink()
         shutil.rmtree(self.data, ignore_errors=True)
         self._note_path.unlink(missing_ok=True)
@@ -120,8 +136,7 @@ class _Server(Child):
 
     def _load_note(self) -> None:
         """Keep the port of last time while it is free: other tools may have it in their settings."""
-        if not self._note and self._note_path.exists():
-            self._note = json.loads(self._note_path.read_text())
+        self._note = self._note or read_private(self._note_path)
         self._note.setdefault("password", secrets.token_urlsafe(24))
         self._end_leftover()
         port = self._wanted_port or self._note.get("port")

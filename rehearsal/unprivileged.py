@@ -93,8 +93,7 @@ def _works(programs: Path, run_as: RunAs) -> bool:
 def _as_account(programs: Path, data: Path) -> Home:
     account = _account("postgres", "nobody")
     run_as = RunAs(uid=account.pw_uid, gid=account.pw_gid)
-    # The name depends on the checkout, so that two checkouts never share a database.
-    folder = _own_folder(SCRATCH / f"wavu-{hashlib.sha256(str(data.absolute()).encode()).hexdigest()[:12]}")
+    folder = _own_folder(_outside(data))
     real = folder / "data"
     if not data.is_symlink():
         shutil.rmtree(real, ignore_errors=True)  # of a var/ that was deleted by hand
@@ -108,6 +107,18 @@ def _as_account(programs: Path, data: Path) -> Home:
     if not _works(programs, run_as):
         programs = _copy_programs(programs, folder)
     return Home(programs, real, run_as)
+
+
+def _outside(data: Path) -> Path:
+    """The name depends on the checkout, so that two checkouts never share a database."""
+    return SCRATCH / f"wavu-{hashlib.sha256(str(data.absolute()).encode()).hexdigest()[:12]}"
+
+
+def remove_outside(data: Path) -> None:
+    """Delete what `data` links to, if we made that folder for it; what a link of another's leads to is not ours."""
+    folder = _outside(data)
+    if data.is_symlink() and data.readlink() == folder / "data" and _is_own(folder):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy_programs(programs: Path, folder: Path) -> Path:
@@ -128,11 +139,18 @@ def _copy_programs(programs: Path, folder: Path) -> Path:
 def _own_folder(folder: Path) -> Path:
     """A folder that nobody but root can have prepared."""
     folder.mkdir(mode=0o711, exist_ok=True)
-    folder_stat = folder.lstat()
-    if not stat.S_ISDIR(folder_stat.st_mode) or folder_stat.st_uid != 0 or folder_stat.st_mode & 0o022:
+    if not _is_own(folder):
         raise PermissionError(f"{folder} was made by somebody else: remove it, then start again.")
     folder.chmod(0o711)
     return folder
+
+
+def _is_own(folder: Path) -> bool:
+    try:
+        status = folder.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == 0 and not status.st_mode & 0o022
 
 
 def _account(*names: str) -> pwd.struct_passwd:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from rehearsal import environment, summary
-from rehearsal.environment import DATABASE, DATABASE_URLS, ROLES, SetupFault
+from rehearsal.environment import DATABASE, DATABASE_URLS, ROLES
+from rehearsal.faults import SetupFault
 from rehearsal.process import (
     adopt_orphans,
     birth,
@@ -28,9 +29,11 @@ from rehearsal.process import (
     tail,
     tied_to_us,
 )
-from rehearsal.servers import HOST, Postgres, ServerFailed, Valkey, write_private
+from rehearsal.servers import HOST, Postgres, Valkey, read_private, write_private
 from rehearsal.supervisor import App, Supervisor, read_procfile
 
+ROOT = Path(__file__).resolve().parent.parent
+MARK = ".wavu-rehearsal"
 READY_SECONDS = 50
 HOPELESS_AFTER = 4
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -42,22 +45,41 @@ class Interrupted(BaseException):
     """Somebody asked us to stop."""
 
 
+class AlreadyRunning(SetupFault):
+    """Another launcher holds var/."""
+
+
+def is_ours(var: Path) -> bool:
+    """Whether var/ was made for a rehearsal, and so may be deleted with all that is in it."""
+    place = Path(os.path.realpath(var))
+    if any(precious.is_relative_to(place) for precious in (ROOT, Path(os.path.realpath(os.path.expanduser("~"))))):
+        return False
+    # The checkout's own var/ begins with the log of the packages, before there is a rehearsal.
+    return os.path.isfile(place / MARK) or place == ROOT / "var"
+
+
 def claim(var: Path) -> IO[str]:
-    """Hold var/ for as long as the returned file is open. Raises SetupFault when another launcher holds it."""
+    """Hold var/ for as long as the returned file is open. Raises AlreadyRunning when another launcher holds it."""
     try:
         var.mkdir(parents=True, exist_ok=True)
         if var.stat().st_uid != os.geteuid():
             raise SetupFault(
                 f"{var} belongs to another user: run this as that user, or remove the folder as that user."
             )
+        if any(var.iterdir()) and not is_ours(var):
+            raise SetupFault(f"{var} holds files that are no rehearsal's: name a new or an empty folder in VAR_DIR.")
+        (var / MARK).touch()
         lock = (var / "lock").open("a+")
-    except PermissionError as error:
-        raise SetupFault(f"No right to write {error.filename}: use a checkout that is your own.") from error
+    except OSError as error:
+        raise SetupFault(
+            f"{error.filename or var} cannot be used ({error.strerror}): use a checkout that is your own, or name a "
+            "folder that you can write in VAR_DIR."
+        ) from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         lock.close()
-        raise SetupFault(
+        raise AlreadyRunning(
             f"Already running as process {holder(var)}: stop it with Ctrl-C there, or kill {holder(var)}."
         ) from error
     lock.truncate(0)
@@ -86,7 +108,7 @@ class Rehearsal:
     var: Path
     seed: tuple[str, ...] = SEED
     roles: EnsureRoles = ensure_roles
-    stop_grace: float = field(default_factory=lambda: float(os.environ.get("STOP_GRACE") or 10))
+    stop_grace: float = field(default_factory=lambda: environment.stop_grace(os.environ))
 
     def __post_init__(self) -> None:
         self.began = time.monotonic()
@@ -114,7 +136,7 @@ class Rehearsal:
                     self.supervisor.tick()
             except Interrupted:
                 self.say("Stopping (Ctrl-C again changes nothing) ...")
-            except (SetupFault, ServerFailed) as fault:
+            except SetupFault as fault:
                 code = 1
                 with suppress(OSError):
                     print(f"\n{fault}", file=sys.stderr, flush=True)
@@ -233,8 +255,7 @@ class Rehearsal:
 
 def alive(var: Path) -> dict[str, int]:
     """The noted processes that still run, by name."""
-    path = var / "processes.json"
-    noted: dict[str, dict[str, Any]] = json.loads(path.read_text()) if path.exists() else {}
+    noted: dict[str, dict[str, Any]] = read_private(var / "processes.json")
     return {name: note["pid"] for name, note in noted.items() if note["birth"] and birth(note["pid"]) == note["birth"]}
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from rehearsal import commands, environment
-from rehearsal.environment import PORTS, SetupFault
+from rehearsal.environment import PORTS
+from rehearsal.faults import SetupFault
 from rehearsal.mail import Catcher
 from rehearsal.process import LINUX, birth
 from rehearsal.servers import free_port

@@ -18,7 +18,7 @@ LAUNCH = """
 import sys
 from pathlib import Path
 from rehearsal.commands import COMMANDS
-from rehearsal.environment import SetupFault
+from rehearsal.faults import SetupFault
 from rehearsal.up import Rehearsal
 
 root = Path(sys.argv[1])
