@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from email.utils import parseaddr
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
+from urllib.parse import SplitResult, urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from email_validator import EmailNotValidError, validate_email
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -39,7 +42,8 @@ def _url(*schemes: str) -> BeforeValidator:
         except ValueError:
             valid = False
         if not valid:
-            raise _fault(f"is not a URL of the form {schemes[0]}://user:password@host:port/name")
+            form = "host" if "http" in schemes else "user:password@host:port/name"
+            raise _fault(f"is not a URL of the form {schemes[0]}://{form}")
         return value
 
     return BeforeValidator(check)
@@ -68,10 +72,27 @@ def _check_vault_keys(value: str) -> dict[int, bytes]:
     return keys
 
 
+def _check_mailbox(value: str) -> str:
+    try:
+        validate_email(parseaddr(value)[1], check_deliverability=False, test_environment=True)
+    except EmailNotValidError:
+        raise _fault("is not a mail address") from None
+    return value
+
+
+def _check_ip(value: str) -> str:
+    try:
+        ip_address(value)
+    except ValueError:
+        raise _fault("is not an IP address, such as 127.0.0.1") from None
+    return value
+
+
 def _addresses(value: object) -> object:
     return frozenset(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+HttpUrl = Annotated[str, _url("https", "http")]
 PostgresUrl = Annotated[SecretStr, _url("postgresql")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -94,15 +115,15 @@ class Settings(BaseSettings):
     proxy_hops: Annotated[int, Field(ge=0, le=3)] = 0
 
     smtp_url: Annotated[SecretStr, _url("smtp", "smtps")]
-    mail_from: str
-    sentry_dsn: SecretStr | None = None
+    mail_from: Annotated[str, BeforeValidator(_check_mailbox)]
+    sentry_dsn: Annotated[SecretStr, _url("https", "http")] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["json", "console"] = "json"
 
-    daraja_sandbox_url: str = "https://sandbox.safaricom.co.ke"
-    daraja_production_url: str = "https://api.safaricom.co.ke"
+    daraja_sandbox_url: HttpUrl = "https://sandbox.safaricom.co.ke"
+    daraja_production_url: HttpUrl = "https://api.safaricom.co.ke"
     # The simulator of the rehearsal and of tests; refused in production.
-    daraja_rehearsal_url: str | None = None
+    daraja_rehearsal_url: HttpUrl | None = None
     # From where Daraja calls back. Not a promise of Safaricom's: a call from elsewhere is not refused but checked.
     daraja_callback_addresses: Annotated[frozenset[str], BeforeValidator(_addresses)] = frozenset(
         f"196.201.{tail}"
@@ -115,7 +136,7 @@ class Settings(BaseSettings):
     # Where callbacks wait while PostgreSQL is away. On a disk of this machine.
     spool_dir: Path | None = None
 
-    radius_bind: str = "127.0.0.1"
+    radius_bind: Annotated[str, BeforeValidator(_check_ip)] = "127.0.0.1"
     radius_auth_port: Port = 1812
     radius_acct_port: Port = 1813
     radius_coa_port: Port = 3799
@@ -148,45 +169,49 @@ class Settings(BaseSettings):
         port = "" if self.public_port in (None, default) else f":{self.public_port}"
         return f"{self.public_scheme}://{host}{port}"
 
-    @model_validator(mode="after")
-    def _hold_together(self) -> Self:
-        faults = list(self._role_faults())
-        if self.is_production:
-            faults += self._production_faults()
-        if faults:
-            raise _fault("\n".join(faults))
-        return self
 
-    def _role_faults(self) -> list[str]:
-        faults = []
-        user = urlsplit(self.database_url.get_secret_value()).username
-        if user in PRIVILEGED_ROLES:
-            faults.append(
-                f"DATABASE_URL: connects as {user}, which escapes row-level security. Use the role wavu_app "
+def _together(said: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with values that are right each for itself. `said` lacks those that are not."""
+    app, relay = (urlsplit(said.get(name, "")) for name in ("database_url", "relay_database_url"))
+    for name, url, role in (("DATABASE_URL", app, "wavu_app"), ("RELAY_DATABASE_URL", relay, "wavu_relay")):
+        if url.scheme and url.username is None:
+            yield f"{name}: names no user. Use the role {role} (python -m migrations.roles makes it)."
+        elif url.username in PRIVILEGED_ROLES:
+            yield (
+                f"{name}: connects as {url.username}, which escapes row-level security. Use the role {role} "
                 "(python -m migrations.roles makes it)."
             )
-        if urlsplit(self.relay_database_url.get_secret_value()).username == user:
-            faults.append("RELAY_DATABASE_URL: connects as the application's role. Use the role wavu_relay.")
-        return faults
+    if app.username and relay.username == app.username:
+        yield "RELAY_DATABASE_URL: connects as the application's role. Use the role wavu_relay."
+    if app.scheme and relay.scheme and _database(app) != _database(relay):
+        yield "RELAY_DATABASE_URL: names another database than DATABASE_URL. Both must be the same one."
+    ports = [said.get(f"radius_{use}_port", default) for use, default in (("auth", "1812"), ("acct", "1813"))]
+    if ports[0] == ports[1]:
+        yield "RADIUS_ACCT_PORT: is RADIUS_AUTH_PORT too. Give each a port of its own."
+    if said.get("wavu_env", "production") == "production":
+        yield from _in_production(said)
 
-    def _production_faults(self) -> list[str]:
-        faults = []
-        if not self.secure:
-            faults.append("PUBLIC_SCHEME: must be https in production: sessions and payments travel over it.")
-        if len(self.secret_key.get_secret_value()) < 32:
-            faults.append("SECRET_KEY: needs at least 32 characters; make one with: openssl rand -hex 32")
-        if self.spool_dir is None or not self.spool_dir.is_absolute():
-            faults.append(
-                "SPOOL_DIR: needs the absolute path of a folder of the web process's own, such as /var/lib/wavu/spool: "
-                "payments that are reported while PostgreSQL is away wait there."
-            )
-        if self.daraja_rehearsal_url is not None:
-            faults.append("DARAJA_REHEARSAL_URL: is for the rehearsal; unset it. Money is real in production.")
-        if len(self.radius_health_secret.get_secret_value()) < 16:
-            faults.append("RADIUS_HEALTH_SECRET: needs at least 16 characters; make one with: openssl rand -hex 16")
-        if self.platform_domain.endswith((".localhost", ".test", ".example", ".invalid")):
-            faults.append("PLATFORM_DOMAIN: is a name kept for tests; use the domain your ISPs will visit.")
-        return faults
+
+def _database(url: SplitResult) -> tuple[str | None, int, str]:
+    return url.hostname, url.port or 5432, url.path
+
+
+def _in_production(said: Mapping[str, str]) -> Iterator[str]:
+    if said.get("public_scheme", "https") != "https":
+        yield "PUBLIC_SCHEME: must be https in production: sessions and payments travel over it."
+    if len(said.get("secret_key", "k" * 32)) < 32:
+        yield "SECRET_KEY: needs at least 32 characters; make one with: openssl rand -hex 32"
+    if not Path(said.get("spool_dir", "")).is_absolute():
+        yield (
+            "SPOOL_DIR: needs the absolute path of a folder of the web process's own, such as /var/lib/wavu/spool: "
+            "payments that are reported while PostgreSQL is away wait there."
+        )
+    if "daraja_rehearsal_url" in said:
+        yield "DARAJA_REHEARSAL_URL: is for the rehearsal; unset it. Money is real in production."
+    if len(said.get("radius_health_secret", "h" * 16)) < 16:
+        yield "RADIUS_HEALTH_SECRET: needs at least 16 characters; make one with: openssl rand -hex 16"
+    if said.get("platform_domain", "").endswith((".localhost", ".test", ".example", ".invalid")):
+        yield "PLATFORM_DOMAIN: is a name kept for tests; use the domain your ISPs will visit."
 
 
 _HINTS = {
@@ -206,20 +231,24 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     """Reads the environment. Raises ConfigurationError with all faults at once; values are never echoed."""
     environ = os.environ if environ is None else environ
     known = {name: environ[name.upper()] for name in Settings.model_fields if environ.get(name.upper())}
+    settings, faults, wrong = None, list[str](), set[str]()
     try:
-        return Settings(**known)  # type: ignore[arg-type]
+        settings = Settings(**known)  # type: ignore[arg-type]
     except ValidationError as error:
-        raise ConfigurationError(_explain(error)) from None
+        faults, wrong = _explain(error)
+    faults += _together({name: value for name, value in known.items() if name not in wrong})
+    if settings is None or faults:
+        raise ConfigurationError(faults)
+    return settings
 
 
-def _explain(error: ValidationError) -> list[str]:
-    faults: list[str] = []
+def _explain(error: ValidationError) -> tuple[list[str], set[str]]:
+    """A line for each setting that is wrong by itself, and their names."""
+    faults, wrong = list[str](), set[str]()
     for item in error.errors(include_url=False, include_input=False):
-        if not item["loc"]:
-            faults += item["msg"].split("\n")
-            continue
         name = str(item["loc"][0])
+        wrong.add(name)
         said = "is not set" if item["type"] == "missing" else item["msg"].rstrip(".")
-        hint = _HINTS.get(name)
+        hint = _HINTS.get(name) if item["type"] == "missing" or name != "vault_keys" else None
         faults.append(f"{name.upper()}: {said}." + (f" {hint}" if hint else ""))
-    return faults
+    return faults, wrong

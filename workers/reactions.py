@@ -12,7 +12,7 @@ from typing import Any
 
 from tenants import payments
 from tenants.payments import CallbackArrived, StkAsked
-from wavu.accounts import CredentialChanged, PasswordResetAsked, PersonInvited
+from wavu.accounts import CredentialChanged, PasswordResetAsked, PasswordResetMade, PersonInvited
 from wavu.events import Reaction, react
 from wavu.outbox import Queue
 from wavu.tenancy import TenantResumed, TenantSuspendedByStaff
@@ -28,6 +28,7 @@ JOBS: dict[str, Job] = {
     "end_sessions": provisioning.end_sessions,
     "disconnect_session": provisioning.disconnect_session,
     "send_invitation": outreach.send_invitation,
+    "make_password_reset": outreach.make_password_reset,
     "send_password_reset": outreach.send_password_reset,
     "tell_credential_changed": outreach.tell_credential_changed,
     "tell_owners_suspended": outreach.tell_owners_suspended,
@@ -43,7 +44,8 @@ def install() -> None:
     react(StkAsked, Reaction("send_stk", Queue.DARAJA))
     react(CallbackArrived, Reaction("settle_callback", Queue.SETTLEMENT))
     react(PersonInvited, Reaction("send_invitation", Queue.MESSAGES))
-    react(PasswordResetAsked, Reaction("send_password_reset", Queue.MESSAGES))
+    react(PasswordResetAsked, Reaction("make_password_reset", Queue.MESSAGES))
+    react(PasswordResetMade, Reaction("send_password_reset", Queue.MESSAGES))
     react(CredentialChanged, Reaction("tell_credential_changed", Queue.MESSAGES))
     react(TenantSuspendedByStaff, Reaction("tell_owners_suspended", Queue.MESSAGES))
     react(TenantResumed, Reaction("tell_owners_resumed", Queue.MESSAGES))

@@ -2,7 +2,8 @@
 
 Any number may run; the one that holds the advisory lock leads. It wakes at a NOTIFY, or every second. It claims
 fairly: so many rows of a tenant at a time, so that one tenant's flood does not delay another. When Redis does not
-answer it performs settlement itself; when Redis comes back empty it frees what Redis forgot.
+answer it does what customers wait for itself, prompts and settlement; when Redis comes back empty it frees what Redis
+forgot.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from rq.serializers import JSONSerializer
 from config import ConfigurationError, Settings, load
 from wavu import clock, outbox
 from wavu.app import check_database, create_app
-from wavu.db import transaction
+from wavu.db import PrivilegedRole, refuse_privileged_role, transaction
 from wavu.outbox import BACKOFF_SECONDS, DEAD_AFTER, LEASE_SECONDS, Queue
 from wavu.tenancy import PLATFORM_ID, tenant_scope
 from workers import runtime, schedule
@@ -141,6 +142,7 @@ class Relay:
         self._redis_failing_since: float | None = None
         self._seen_ticks: set[str] = set()
         self._swept_at = self._stepped_at = 0.0
+        self._threads: runtime.Threads | None = None
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -151,17 +153,18 @@ class Relay:
         while not self._stop.is_set():
             try:
                 with psycopg.connect(self._url, autocommit=True, connect_timeout=5, application_name="relay") as wire:
+                    refuse_privileged_role(wire, "RELAY_DATABASE_URL", "wavu_relay")
                     self._lead(wire)
             except psycopg.OperationalError as error:
                 log.warning("database is away", error=type(error).__name__)
                 self._stop.wait(1)
+        if self._threads is not None:
+            self._threads.close()
 
     def _lead(self, wire: psycopg.Connection) -> None:
-        while not self._stop.is_set():
-            got = wire.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
-            if got and got[0]:
-                break
-            self._stop.wait(_POLL_SECONDS)
+        while not self._leads(wire):
+            if self._stop.wait(_POLL_SECONDS):
+                return
         wire.execute("LISTEN outbox")
         log.info("relay leads")
         while not self._stop.is_set():
@@ -172,6 +175,12 @@ class Relay:
             if rung:
                 rung |= {note.payload for note in wire.notifies(timeout=0)}
                 self._serve(wire, [queue for queue in Queue if queue.value in rung])
+        # Whoever leads next hands out again what nobody has begun: a stop is no worker's death.
+        wire.execute(_FREE_FORGOTTEN)
+
+    def _leads(self, wire: psycopg.Connection) -> bool:
+        got = wire.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
+        return got is not None and bool(got[0])
 
     def step(self, wire: psycopg.Connection) -> None:
         """A whole round: starts due clocks, puts back what was lost, hands out every row that is due and has a
@@ -189,7 +198,7 @@ class Relay:
         for queue in queues:
             if there:
                 self._hand_out(wire, queue)
-            elif queue is Queue.SETTLEMENT and self._redis_gone_for_good():
+            elif queue in (Queue.SETTLEMENT, Queue.DARAJA) and self._redis_gone_for_good():
                 self._perform_here(wire, queue)
 
     def _put_back_lost(self, wire: psycopg.Connection) -> None:
@@ -229,9 +238,15 @@ class Relay:
                 return
 
     def _perform_here(self, wire: psycopg.Connection, queue: Queue) -> None:
-        """Money does not wait for Redis: its jobs are database work and run in this process, one after another."""
+        """Money does not wait for Redis. Settlement is database work and runs here, one after another; calls to Daraja
+        run in threads of this process."""
         for row in self._claim(wire, queue):
-            runtime.run(str(row.tenant_id), str(row.id), row.attempt)
+            if queue is Queue.SETTLEMENT:
+                runtime.run(str(row.tenant_id), str(row.id), row.attempt)
+                continue
+            if self._threads is None:
+                self._threads = runtime.Threads(queue, runtime.THREADS[queue])
+            self._threads.submit(str(row.tenant_id), str(row.id), row.attempt)
 
     def _redis_is_there(self, wire: psycopg.Connection) -> bool:
         """Whether Redis answers; and if it lost its memory since we last looked, what it forgot is freed."""
@@ -282,7 +297,10 @@ def main() -> None:
     relay = Relay(settings, app)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: relay.stop())
-    relay.run()
+    try:
+        relay.run()
+    except PrivilegedRole as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -201,6 +201,11 @@ def _replace_dead(connection: DBAPIConnection, entry: ConnectionPoolEntry, _: Po
 
 def _refuse_privileged_role(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     """Runs on every new connection, so that no outage at start-up and no later change of a role slips past it."""
+    refuse_privileged_role(connection, "DATABASE_URL", "wavu_app")
+
+
+def refuse_privileged_role(connection: DBAPIConnection | psycopg.Connection, setting: str, role_to_use: str) -> None:
+    """Closes a connection whose role owns tables or bypasses row-level security, and raises PrivilegedRole."""
     cursor = connection.cursor()
     try:
         cursor.execute(
@@ -216,7 +221,7 @@ def _refuse_privileged_role(connection: DBAPIConnection, _: ConnectionPoolEntry)
     if privileged:
         connection.close()
         raise PrivilegedRole(
-            f"DATABASE_URL connects as {role}, which owns tables or bypasses row-level security; use wavu_app"
+            f"{setting} connects as {role}, which owns tables or bypasses row-level security; use {role_to_use}"
         )
 
 

@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 
 from tenants.access import entitlements
 from tenants.access.models import AccessSession, Entitlement
-from tenants.access.policy import subscriber_behind
+from tenants.access.policy import subscribers_behind
 from tenants.access.requests import AccountingUpdate, Status
 from wavu import ids
 from wavu.db import db
@@ -117,11 +117,13 @@ class _Batch:
         if update_.token is not None and update_.token.entitlement_id in self._rights:
             right = self._rights[update_.token.entitlement_id]
             return right, right.subscriber_id
-        subscriber_id = subscriber_behind(update_.user_name, update_.mac, update_.service)
-        if subscriber_id is None:
+        owners = subscribers_behind(update_.user_name, update_.mac, update_.service)
+        if not owners:
             return None, None
-        running = entitlements.current(subscriber_id, update_.received_at)
-        return None if running is None else _Right(running.id, subscriber_id, running.ends_at), subscriber_id
+        running = entitlements.current(owners, update_.received_at)
+        if running is None:
+            return None, owners[0]
+        return _Right(running.id, running.subscriber_id, running.ends_at), running.subscriber_id
 
     def _count(self, session: AccessSession, update_: AccountingUpdate) -> None:
         seconds = max(session.seconds, update_.seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -64,26 +65,26 @@ def entitlement_of(purchase_id: UUID) -> Entitlement | None:
     return db.session.scalar(select(Entitlement).where(Entitlement.purchase_id == purchase_id))
 
 
-def current(subscriber_id: UUID, at: datetime) -> Entitlement | None:
-    """The entitlement under which a subscriber may be online at an instant: of those running and not used up, the
-    one that ends last."""
-    return next((found for found in running(subscriber_id, at) if used_up(found) is None), None)
+def current(subscriber_ids: Collection[UUID], at: datetime) -> Entitlement | None:
+    """The entitlement of any of these subscribers under which one may be online at an instant: of those running and not
+    used up, the one that ends last."""
+    return next((found for found in running(subscriber_ids, at) if used_up(found) is None), None)
 
 
-def running(subscriber_id: UUID, at: datetime) -> list[Entitlement]:
+def running(subscriber_ids: Collection[UUID], at: datetime) -> list[Entitlement]:
     """Those whose time it is, used up or not, the one that ends last first."""
     query = (
         select(Entitlement)
-        .where(Entitlement.subscriber_id == subscriber_id, Entitlement.starts_at <= at, Entitlement.ends_at > at)
+        .where(Entitlement.subscriber_id.in_(subscriber_ids), Entitlement.starts_at <= at, Entitlement.ends_at > at)
         .order_by(Entitlement.ends_at.desc(), Entitlement.id)
     )
     return list(db.session.scalars(query))
 
 
-def last_ended(subscriber_id: UUID, at: datetime) -> datetime | None:
-    """When a subscriber's last entitlement ended, if any has."""
+def last_ended(subscriber_ids: Collection[UUID], at: datetime) -> datetime | None:
+    """When these subscribers' last entitlement ended, if any has."""
     query = select(func.max(Entitlement.ends_at)).where(
-        Entitlement.subscriber_id == subscriber_id, Entitlement.ends_at <= at
+        Entitlement.subscriber_id.in_(subscriber_ids), Entitlement.ends_at <= at
     )
     return db.session.scalar(query)
 

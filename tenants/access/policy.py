@@ -17,7 +17,6 @@ from tenants.access import entitlements
 from tenants.access.codes import find_code, use_code
 from tenants.access.models import AccessSession, Entitlement
 from tenants.access.requests import AccessRequest, Service
-from tenants.subscribers import Subscriber
 from wavu import clock, tenancy
 from wavu.db import db
 from wavu.errors import N_
@@ -71,9 +70,10 @@ def _no(reason: str, **facts: Any) -> Refusal:
 
 
 class _Known(NamedTuple):
-    """Whose request it is, proven as far as its kind can be; `code_id` must be used up before a yes."""
+    """Whose request it is, proven as far as its kind can be: a device may be several subscribers'. `code_id` must be
+    used up before a yes, and makes the device the first one's."""
 
-    subscriber_id: UUID
+    subscriber_ids: list[UUID]
     code_id: UUID | None = None
 
 
@@ -84,12 +84,12 @@ def authorize(request: AccessRequest) -> Grant | Refusal:
     known = _by_line(request) if request.service is Service.PPPOE else _by_device(request)
     if isinstance(known, Refusal):
         return known
-    decision = _within_rights(known.subscriber_id, request, clock.now())
+    decision = _within_rights(known.subscriber_ids, request, clock.now())
     if isinstance(decision, Grant) and known.code_id is not None:
         if not use_code(known.code_id):
             return _no("code_spent")
         assert request.mac is not None
-        subscribers.bind_device(request.mac, known.subscriber_id)
+        subscribers.bind_device(request.mac, known.subscriber_ids[0])
     return decision
 
 
@@ -97,14 +97,14 @@ def _by_line(request: AccessRequest) -> _Known | Refusal:
     line = subscribers.by_username(request.user_name)
     if line is None or line.password is None:
         return _no("unknown_user")
-    return _Known(line.id) if _proves(request, line.password) else _no("wrong_password")
+    return _Known([line.id]) if _proves(request, line.password) else _no("wrong_password")
 
 
 def _by_device(request: AccessRequest) -> _Known | Refusal:
     """A hotspot log-in: by MAC address, which is no secret and must be the caller's own, or by a one-time code."""
     if request.mac is not None and subscribers.normalise_mac(request.user_name) == request.mac:
-        owner = subscribers.by_mac(request.mac)
-        return _no("no_package") if owner is None else _Known(owner.id)
+        owners = subscribers.owners_of(request.mac)
+        return _Known(owners) if owners else _no("no_package")
     code = find_code(request.user_name)
     if code is None:
         return _no("unknown_user")
@@ -112,7 +112,10 @@ def _by_device(request: AccessRequest) -> _Known | Refusal:
         return _no("wrong_password")
     if code.used_at is not None or code.expires_at <= clock.now():
         return _no("code_spent")
-    return _Known(code.subscriber_id, code.id) if code.mac == request.mac else _no("other_device")
+    if code.mac != request.mac:
+        return _no("other_device")
+    others = [owner for owner in subscribers.owners_of(code.mac) if owner != code.subscriber_id]
+    return _Known([code.subscriber_id, *others], code.id)
 
 
 def _proves(request: AccessRequest, password: str) -> bool:
@@ -123,14 +126,15 @@ def _proves(request: AccessRequest, password: str) -> bool:
     return request.password is not None and hmac.compare_digest(request.password.encode(), password.encode())
 
 
-def _within_rights(subscriber_id: UUID, request: AccessRequest, now: datetime) -> Grant | Refusal:
-    rights = entitlements.running(subscriber_id, now)
+def _within_rights(subscriber_ids: list[UUID], request: AccessRequest, now: datetime) -> Grant | Refusal:
+    rights = entitlements.running(subscriber_ids, now)
     usable = [right for right in rights if entitlements.used_up(right) is None]
     if not usable:
-        return _why_none(subscriber_id, rights, now)
-    # Two log-ins at once must not both take the last place.
-    lock = func.hashtextextended(str(subscriber_id), 42)
-    db.session.execute(select(func.pg_advisory_xact_lock(lock)))
+        return _why_none(subscriber_ids, rights, now)
+    # Two log-ins at once must not both take the last place. In one order, so that they do not wait for each other.
+    for owner in sorted({right.subscriber_id for right in usable}):
+        lock = func.hashtextextended(str(owner), 42)
+        db.session.execute(select(func.pg_advisory_xact_lock(lock)))
     taken = _devices_online([right.id for right in usable], request.mac, now)
     for right in usable:
         if taken.get(right.id, 0) < int(right.policy["devices"]):
@@ -138,10 +142,10 @@ def _within_rights(subscriber_id: UUID, request: AccessRequest, now: datetime) -
     return _no("too_many_devices", count=usable[0].policy["devices"])
 
 
-def _why_none(subscriber_id: UUID, rights: list[Entitlement], now: datetime) -> Refusal:
+def _why_none(subscriber_ids: list[UUID], rights: list[Entitlement], now: datetime) -> Refusal:
     if rights:
         return _no(f"{entitlements.used_up(rights[0])}_used_up")
-    ended = entitlements.last_ended(subscriber_id, now)
+    ended = entitlements.last_ended(subscriber_ids, now)
     if ended is None:
         return _no("no_package")
     zone = ZoneInfo(tenancy.current_tenant().timezone)
@@ -179,13 +183,12 @@ def _grant(right: Entitlement, request: AccessRequest, now: datetime) -> Grant:
     )
 
 
-def subscriber_behind(user_name: str, mac: str | None, service: Service) -> UUID | None:
-    """Who a session without our Class token belongs to, as far as its name tells."""
-    found: Subscriber | None = None
+def subscribers_behind(user_name: str, mac: str | None, service: Service) -> list[UUID]:
+    """Who a session without our Class token may belong to, as far as its name tells."""
     if service is Service.PPPOE:
-        found = subscribers.by_username(user_name)
-    elif mac is not None and subscribers.normalise_mac(user_name) == mac:
-        found = subscribers.by_mac(mac)
-    elif (code := find_code(user_name)) is not None:
-        return code.subscriber_id
-    return None if found is None else found.id
+        line = subscribers.by_username(user_name)
+        return [] if line is None else [line.id]
+    if mac is not None and subscribers.normalise_mac(user_name) == mac:
+        return subscribers.owners_of(mac)
+    code = find_code(user_name)
+    return [] if code is None else [code.subscriber_id]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from uuid import UUID
 
+import structlog
 from sqlalchemy import select
 
 from tenants import ledger
@@ -16,7 +17,8 @@ from tenants.payments.models import InboundEvent, MpesaAccount, PaymentIntent, P
 from tenants.payments.mpesa_accounts import find_account, note_fault
 from wavu import clock, ids
 from wavu.db import db
-from wavu.outbox import Queue, put
+
+log = structlog.get_logger(__name__)
 
 # Above this a callback alone is not enough, wherever it comes from: Daraja is asked first (money-and-reliability 3.4).
 TRUSTED_CENTS = 500_000
@@ -56,6 +58,10 @@ def _read(event: InboundEvent, intent: PaymentIntent, account: MpesaAccount) -> 
     meaning = classify.result(said.code)
     if meaning.verdict is not Verdict.SUCCESS:
         return _failure(intent, said.code, meaning), None
+    if intent.state == "succeeded" and said.receipt not in {None, intent.receipt}:
+        # One push is paid once: the second receipt is made up, or the first one was.
+        log.error("two receipts for one push", intent=str(intent.id))
+        return "refused: a second receipt", None
     if (
         said.receipt is None
         or said.amount_cents is None
@@ -109,7 +115,7 @@ def _ask_daraja(intent: PaymentIntent, event: InboundEvent) -> None:
     if intent.state in {"failed", "expired", "review"}:
         intent.state = "pending"
     if intent.state != "succeeded":
-        put(Queue.DARAJA, "query_stk", f"{intent.id}:{event.id}", {"intent_id": str(intent.id), "number": 0})
+        stk.chase_claim(intent, event.id)
 
 
 def settle_query(intent_id: UUID) -> Settled | PaidNoReceipt | None:

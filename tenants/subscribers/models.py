@@ -26,11 +26,12 @@ class Subscriber(TenantRow):
 
 
 class Device(TenantRow):
-    """A device that last belonged to a subscriber. A MAC address is 12 upper-case hex digits, and no secret."""
+    """A device that a subscriber used or paid for. A MAC address is 12 upper-case hex digits, and no secret: others may
+    pay for the same one, and take nothing from anybody by it."""
 
     __tablename__ = "device"
     __table_args__ = (
-        UniqueConstraint("tenant_id", "mac"),
+        UniqueConstraint("tenant_id", "mac", "subscriber_id"),
         CheckConstraint("mac ~ '^[0-9A-F]{12}$'", name="mac"),
         ForeignKeyConstraint(["tenant_id", "subscriber_id"], ["subscriber.tenant_id", "subscriber.id"]),
     )

@@ -11,6 +11,9 @@ from wavu import clock, ids
 from wavu.db import db
 from wavu.phone import Phone
 
+# Of those who once paid for one device, so many are looked at.
+_MOST_OWNERS = 20
+
 
 def normalise_mac(text: str) -> str | None:
     """12 upper-case hex digits out of any way of writing a MAC address; None for anything else."""
@@ -35,14 +38,14 @@ def by_username(username: str) -> Subscriber | None:
     return db.session.scalar(select(Subscriber).where(Subscriber.username == username))
 
 
-def by_mac(mac: str) -> Subscriber | None:
-    """Whose device it was last. `mac` is normalised."""
-    query = select(Subscriber).join(Device, Device.subscriber_id == Subscriber.id)
-    return db.session.scalar(query.where(Device.mac == mac))
+def owners_of(mac: str) -> list[UUID]:
+    """Everybody who used a device or paid for it, the latest first. `mac` is normalised."""
+    query = select(Device.subscriber_id).where(Device.mac == mac).order_by(Device.seen_at.desc(), Device.id)
+    return list(db.session.scalars(query.limit(_MOST_OWNERS)))
 
 
 def bind_device(mac: str, subscriber_id: UUID) -> None:
-    """Says that a device belongs to a subscriber from now on."""
+    """Says that a device is one of a subscriber's, beside whoever else it belongs to."""
     db.session.execute(
         insert(Device)
         .values(
@@ -53,9 +56,7 @@ def bind_device(mac: str, subscriber_id: UUID) -> None:
             seen_at=clock.now(),
             created_at=clock.now(),
         )
-        .on_conflict_do_update(
-            index_elements=["tenant_id", "mac"], set_={"subscriber_id": subscriber_id, "seen_at": clock.now()}
-        )
+        .on_conflict_do_update(index_elements=["tenant_id", "mac", "subscriber_id"], set_={"seen_at": clock.now()})
     )
 
 

@@ -38,12 +38,12 @@ def test_the_current_one_ends_last_among_those_that_run_and_are_not_used_up(scen
     short = shop.buy(who)
     long = shop.buy(who, validity="days", data_cap_bytes=100)
     shop.buy(who, at=NOON + 48 * HOUR)
-    assert access.current(who, NOON) is long
+    assert access.current([who], NOON) is long
     long.used_bytes = 100
-    assert access.current(who, NOON) is short
-    assert access.current(who, NOON - timedelta(seconds=1)) is None
-    assert access.current(who, NOON + HOUR) is None, "half-open: it has ended at the instant itself"
-    assert access.current(shop.customer(99_999_999), NOON) is None
+    assert access.current([who], NOON) is short
+    assert access.current([who], NOON - timedelta(seconds=1)) is None
+    assert access.current([who], NOON + HOUR) is None, "half-open: it has ended at the instant itself"
+    assert access.current([shop.customer(99_999_999)], NOON) is None
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,20 @@ def test_devices_are_counted_without_the_own_and_without_stale_ones(scene: Scene
     assert _reason(scene.by_mac(OTHER_MAC)) == "too_many_devices"
 
 
+def test_whoever_else_pays_for_a_device_takes_nothing_from_its_owner(scene: Scene) -> None:
+    """A MAC address is no secret: the longest right that somebody bought for it serves."""
+    week = shop.buy(scene.subscriber_id, ends_at=NOON + timedelta(days=7))
+    stranger = shop.customer(87_654_321)
+    subscribers.bind_device(MAC, stranger)
+    hour = shop.buy(stranger)
+    assert _granted(scene.by_mac()).entitlement_id == week.id
+    with clock.fixed(NOON + timedelta(hours=2)):
+        assert _granted(scene.by_mac()).entitlement_id == week.id, "and still does when the shorter one has ended"
+    code = access.make_login_code(stranger, MAC)
+    assert _granted(scene.by_code(code)).entitlement_id == week.id
+    assert hour.subscriber_id == stranger
+
+
 def test_old_codes_are_forgotten_some_at_a_time(scene: Scene) -> None:
     for _ in range(12):
         access.make_login_code(scene.subscriber_id, MAC)

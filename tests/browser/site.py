@@ -86,11 +86,14 @@ class Site(NamedTuple):
             return db.session.scalars(select(Tenant.id).where(Tenant.slug == slug)).one()
 
     def deliver(self, tenant_id: UUID = PLATFORM_ID) -> None:
-        """Sends the mails that a tenant's outbox holds, with whatever wavu.mail.send is at this moment."""
+        """Performs what a tenant's outbox holds, and sends its mails with whatever wavu.mail.send is at this moment."""
         calls = []
         with self.app.app_context(), tenant_scope(tenant_id), transaction():
-            for row in db.session.scalars(select(OutboxRow)).all():
-                calls += list(JOBS[row.job](row.payload) or ())
+            while rows := db.session.scalars(select(OutboxRow)).all():
+                for row in rows:
+                    calls += list(JOBS[row.job](row.payload) or ())
+                    db.session.delete(row)
+                db.session.flush()
         for call in calls:
             call()
 

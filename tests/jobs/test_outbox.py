@@ -294,6 +294,24 @@ def test_settlement_goes_on_without_redis(factory: Factory, job: Jobs, monkeypat
     assert len(_done(factory)) == 2
 
 
+def test_prompts_go_out_without_redis(factory: Factory, job: Jobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    called = threading.Event()
+
+    def ask(_: dict[str, Any]) -> Iterator[Callable[[], None]]:
+        yield called.set
+        audit.record("test.done", number="asked")
+
+    job("ask", ask)
+    factory.put(factory.world.a.id, "ask", "1", Queue.DARAJA)
+    monkeypatch.setattr(factory.relay._redis, "get", _refuse)
+    factory.relay._redis_failing_since = 0.0
+    factory.step()
+    assert called.wait(5)
+    factory.relay.stop()
+    factory.relay.run()
+    assert [number for _, number in _done(factory)] == ["asked"]
+
+
 def _refuse(*_: object) -> None:
     import redis
 

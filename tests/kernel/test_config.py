@@ -65,9 +65,40 @@ def test_what_production_does_not_allow() -> None:
     assert load(GOOD | {"WAVU_ENV": "rehearsal", "PUBLIC_SCHEME": "http", "PLATFORM_DOMAIN": "wavu.localhost"})
 
 
+def test_faults_of_every_kind_at_once() -> None:
+    faults = _faults(
+        REDIS_URL="cache", MAIL_FROM=None, RADIUS_AUTH_PORT="radius", PUBLIC_SCHEME="http", SECRET_KEY="short",
+        DATABASE_URL="postgresql://wavu_owner:pw@db/wavu", SPOOL_DIR=None, RADIUS_HEALTH_SECRET="short",
+        PLATFORM_DOMAIN="wavu.test", DARAJA_REHEARSAL_URL="http://127.0.0.1:8100",
+    )  # fmt: skip
+    named = {fault.partition(":")[0] for fault in faults}
+    assert named == {
+        "REDIS_URL", "MAIL_FROM", "RADIUS_AUTH_PORT", "PUBLIC_SCHEME", "SECRET_KEY", "DATABASE_URL", "SPOOL_DIR",
+        "RADIUS_HEALTH_SECRET", "PLATFORM_DOMAIN", "DARAJA_REHEARSAL_URL",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("MAIL_FROM", "notmail"),
+        ("SENTRY_DSN", "garbage"),
+        ("RADIUS_BIND", "not-an-ip"),
+        ("DARAJA_PRODUCTION_URL", "junk"),
+        ("RADIUS_ACCT_PORT", "1812"),
+        ("RELAY_DATABASE_URL", "postgresql://wavu_relay:pw@db/another"),
+        ("DATABASE_URL", "postgresql://db/wavu"),
+    ],
+)
+def test_nonsense_is_named(name: str, value: str) -> None:
+    (fault,) = _faults(**{name: value})
+    assert fault.startswith(f"{name}:")
+
+
 @pytest.mark.parametrize("user", ["wavu_owner", "postgres", "wavu_admin", "wavu_backup"])
-def test_a_privileged_role_is_refused_by_name(user: str) -> None:
-    (fault,) = _faults(DATABASE_URL=f"postgresql://{user}:pw@db/wavu")
+@pytest.mark.parametrize("setting", ["DATABASE_URL", "RELAY_DATABASE_URL"])
+def test_a_privileged_role_is_refused_by_name(setting: str, user: str) -> None:
+    (fault,) = _faults(**{setting: f"postgresql://{user}:pw@db/wavu"})
     assert "row-level security" in fault
 
 
@@ -89,5 +120,5 @@ def test_every_process_says_so_and_ends(module: str) -> None:
         [sys.executable, "-m", module], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert "9 fault(s)" in done.stderr
+    assert "10 fault(s)" in done.stderr
     assert "Traceback" not in done.stderr

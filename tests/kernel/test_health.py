@@ -86,7 +86,9 @@ def test_postgres_going_away_is_a_503_and_heals(
     try:
         roles.ensure(postgres.admin_url(), "wavu", dict.fromkeys(roles.LOGIN_ROLES, PASSWORD))
         migrate(postgres.url("wavu_owner", PASSWORD, "wavu"))
-        app = create_web(load(own_database | {"DATABASE_URL": postgres.url("wavu_app", PASSWORD, "wavu")}))
+        urls = {"DATABASE_URL": "wavu_app", "RELAY_DATABASE_URL": "wavu_relay"}
+        mine = {name: postgres.url(role, PASSWORD, "wavu") for name, role in urls.items()}
+        app = create_web(load(own_database | mine))
         world = build_world(app)
         client = app.test_client()
         ask = {"path": "/", "base_url": f"https://{world.a.host}"}

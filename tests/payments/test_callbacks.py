@@ -179,6 +179,38 @@ def test_an_unlisted_sender_is_believed_only_when_daraja_says_so_too(shop: Shop)
     assert shop.intents() == ["succeeded"]
 
 
+def test_a_claimed_success_is_asked_about_until_it_is_proven(shop: Shop) -> None:
+    """After the chaser's own question, and through a moment in which Daraja answers 429."""
+    shop.sim.set_knobs({"callback.drop": 1})
+    path, checkout = _asked(shop)
+    shop.later(21)
+    shop.work("query_stk")
+    shop.sim.answer(MSISDN, "pin")
+    shop.sim.wait_idle()
+    (paid,) = shop.sim.book()
+    _post(shop, path, _success(checkout, receipt=paid.receipt))
+    shop.admin.execute("UPDATE inbound_event SET peer = '203.0.113.9'")
+    shop.sim.rule({"gateway.fault": "spike_429"}, times=1)
+    shop.work("settle_callback", "query_stk")
+    assert shop.intents() == ["pending"]
+    for seconds in (20, 20, 40):
+        shop.later(seconds)
+        shop.work("query_stk")
+    assert shop.intents() == ["succeeded"]
+    shop.check_books()
+
+
+def test_one_push_has_one_receipt(shop: Shop) -> None:
+    path, checkout = _asked(shop)
+    _post(shop, path, _success(checkout, receipt="UKO7RT61SV"))
+    shop.work("settle_callback")
+    _post(shop, path, _success(checkout, receipt="UKO7RT61SX"))
+    shop.work("settle_callback")
+    assert shop.rows("SELECT receipt FROM provider_receipt") == [("UKO7RT61SV",)]
+    assert shop.rows("SELECT outcome FROM inbound_event ORDER BY id") == [("settled",), ("refused: a second receipt",)]
+    shop.check_books()
+
+
 def test_an_unknown_code_is_for_a_person(shop: Shop) -> None:
     path, checkout = _asked(shop)
     said = {"Body": {"stkCallback": {"CheckoutRequestID": checkout, "ResultCode": 4711, "ResultDesc": "?"}}}

@@ -82,6 +82,16 @@ def test_a_double_tap_is_one_purchase_and_one_prompt(shop: Shop) -> None:
     assert shop.rows("SELECT count(*) FROM purchase") == [(1,)], "a refused press leaves nothing behind"
 
 
+def test_a_prompt_that_could_not_be_sent_in_time_is_not_sent_late(shop: Shop) -> None:
+    """Whoever waited has been offered another try: two prompts would ring."""
+    nonce = shop.buy(shop.world.a.id)
+    shop.later(61)
+    shop.work("send_stk")
+    assert shop.sim.prompts() == []
+    assert shop.intents() == ["failed"]
+    assert shop.progress(shop.world.a.id, nonce).retry_in_seconds == 0
+
+
 def test_isps_together_do_not_flood_a_phone(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stk, "_EVERYWHERE_PER_10_MINUTES", 2)
     shop.buy(shop.world.a.id)

@@ -189,6 +189,14 @@ def _mailed(job: str) -> list[OutboxRow]:
         return list(db.session.scalars(select(OutboxRow).where(OutboxRow.job == job).order_by(OutboxRow.id)))
 
 
+def make_resets() -> None:
+    """Performs the jobs that look up whose address was typed."""
+    with tenant_scope(PLATFORM_ID), transaction():
+        for row in db.session.scalars(select(OutboxRow).where(OutboxRow.job == "make_password_reset")).all():
+            outreach.make_password_reset(row.payload)
+            db.session.delete(row)
+
+
 def _link(message: str) -> str:
     found = re.search(r"https://[a-z.]+(/\S+)", message)
     assert found is not None
@@ -204,6 +212,7 @@ def test_a_forgotten_password_is_reset_once_by_its_link(world: World, browser: B
             CONSOLE_HOST, "/forgot", {"email": email}, headers={"X-Forwarded-Host": "evil.example"}
         )
         assert "Check your e-mail" in response.text
+    make_resets()
     with tenant_scope(PLATFORM_ID):
         (row,) = _mailed("send_password_reset")
         with transaction():
@@ -227,6 +236,7 @@ def test_a_forgotten_password_is_reset_once_by_its_link(world: World, browser: B
 def test_a_reset_link_expires(world: World, browser: Browser, sent: list[str]) -> None:
     browser.get(CONSOLE_HOST, "/forgot")
     browser.post(CONSOLE_HOST, "/forgot", {"email": world.a.owner.email})
+    make_resets()
     with tenant_scope(PLATFORM_ID):
         (row,) = _mailed("send_password_reset")
         with transaction():

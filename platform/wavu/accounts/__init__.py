@@ -4,7 +4,7 @@ Promises: passwords, second factors and sessions live in the platform's own scop
 without a place in a tenant does not get in; every failed attempt is on record.
 """
 
-from wavu.accounts.events import CredentialChanged, PasswordResetAsked, PersonInvited
+from wavu.accounts.events import CredentialChanged, PasswordResetAsked, PasswordResetMade, PersonInvited
 from wavu.accounts.inviting import (
     Offer,
     accept,
@@ -52,6 +52,7 @@ from wavu.accounts.sign_in import (
     forget_old,
     is_staff,
     login_history,
+    make_password_reset,
     open_reset_token,
     pass_second_factor,
     person_by_email,
@@ -88,6 +89,7 @@ __all__ = [
     "Membership",
     "Offer",
     "PasswordResetAsked",
+    "PasswordResetMade",
     "Person",
     "PersonInvited",
     "Place",
@@ -122,6 +124,7 @@ __all__ = [
     "is_current",
     "is_staff",
     "login_history",
+    "make_password_reset",
     "members",
     "membership_of",
     "offer_of",

@@ -20,6 +20,19 @@ class PersonInvited(Event):
 
 @dataclass(frozen=True)
 class PasswordResetAsked(Event):
+    """By anybody, for whatever address they typed."""
+
+    ask_id: UUID
+    email: str
+    surface: str
+
+    @property
+    def key(self) -> str:
+        return str(self.ask_id)
+
+
+@dataclass(frozen=True)
+class PasswordResetMade(Event):
     reset_id: UUID
     sealed_token: str
     surface: str

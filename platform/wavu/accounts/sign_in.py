@@ -14,7 +14,7 @@ from sqlalchemy import and_, delete, func, select, update
 
 from wavu import clock, ids
 from wavu.accounts import passwords, second_factor
-from wavu.accounts.events import CredentialChanged, PasswordResetAsked
+from wavu.accounts.events import CredentialChanged, PasswordResetAsked, PasswordResetMade
 from wavu.accounts.models import Credential, LoginAttempt, Membership, PasswordReset, Person, SignIn
 from wavu.accounts.refusals import LinkExpired, TooManyAttempts, WrongCode, WrongCredentials, WrongPassword
 from wavu.db import db, one_at_a_time
@@ -285,8 +285,13 @@ def set_password(person: Person, password: str) -> None:
 
 
 def ask_password_reset(email: str, surface: str) -> None:
+    """Asks for a link. Who is known is looked up later: the answer takes as long for a stranger's address."""
+    announce(PasswordResetAsked(ask_id=ids.new_id(), email=email.strip().lower(), surface=surface))
+
+
+def make_password_reset(email: str, surface: str) -> None:
     """Sends a link, if there is such a person and they were not sent too many; says nothing either way."""
-    person = person_by_email(email.strip().lower())
+    person = person_by_email(email)
     if person is None or not _belongs(person.id, surface):
         return
     one_at_a_time(f"reset {person.id}")
@@ -301,7 +306,7 @@ def ask_password_reset(email: str, surface: str) -> None:
     )
     db.session.add(reset)
     sealed = seal("password_reset", "token", reset.id, token).hex()
-    announce(PasswordResetAsked(reset_id=reset.id, sealed_token=sealed, surface=surface))
+    announce(PasswordResetMade(reset_id=reset.id, sealed_token=sealed, surface=surface))
 
 
 def _resets(person: Person, *, hours: int) -> int:

@@ -77,8 +77,8 @@ def sign_in() -> ResponseReturnValue:
     form = SignInForm(request.form if request.method == "POST" else request.args)
     if current_user.is_authenticated:
         return redirect(local_path(form.next.data) or home_url())
-    if request.method == "GET" or not form.validate():
-        return render_template("auth/sign_in.html", form=form), 200 if request.method == "GET" else 422
+    if request.method != "POST" or not form.validate():
+        return render_template("auth/sign_in.html", form=form), 422 if request.method == "POST" else 200
     result = accounts.authenticate(form.email.data or "", form.password.data or "", g.place)
     if isinstance(result, Refused):
         show_refusal(form, result)
@@ -197,7 +197,7 @@ def forgot() -> ResponseReturnValue:
     if request.method == "POST" and form.validate():
         accounts.ask_password_reset(form.email.data or "", g.site.surface)
         return render_template("auth/forgot_sent.html", email=form.email.data, valid_minutes=20)
-    return render_template("auth/forgot.html", form=form), 200 if request.method == "GET" else 422
+    return render_template("auth/forgot.html", form=form), 422 if request.method == "POST" else 200
 
 
 @bp.route("/reset/<token>", methods=["GET", "POST"])

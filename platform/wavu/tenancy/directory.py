@@ -42,7 +42,7 @@ def normalise(kind: Kind, name: str) -> str | None:
 def normalise_host(name: str) -> str | None:
     """Lower case, no port, no trailing dot, international names in their ASCII form; None for anything else."""
     host = name.rsplit(":", 1)[0] if re.search(r":\d{1,5}$", name) else name
-    host = host.rstrip(".").lower()
+    host = host.removesuffix(".").lower()
     if not host.isascii():
         try:
             host = host.encode("idna").decode()
