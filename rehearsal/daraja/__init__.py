@@ -11,8 +11,11 @@ no code and no constant with the product, so that a misunderstanding in the clie
 
 from rehearsal.simulation import BadKnob, Unknown
 
+from .book import Transaction
 from .knobs import Knobs
 from .simulator import Simulator, require_loopback
-from .world import EXPRESS, Attempt, Receipt, Script
+from .world import PRODUCTS, Attempt, Script
 
-__all__ = ["EXPRESS", "Attempt", "BadKnob", "Knobs", "Receipt", "Script", "Simulator", "Unknown", "require_loopback"]
+__all__ = [
+    "PRODUCTS", "Attempt", "BadKnob", "Knobs", "Script", "Simulator", "Transaction", "Unknown", "require_loopback",
+]  # fmt: skip

@@ -1,7 +1,8 @@
-"""The fault knobs of build sheet section 23 that concern OAuth, STK push, its callback and STK query.
+"""The fault knobs of build sheet section 23.
 
-Groups say which exchange a knob belongs to: `oauth`, `stk` and `query` requests (each also obeys `gateway`), and
-`callback` deliveries. Where the portal and the field disagree there is a knob, and its default is what the field shows.
+Groups say which exchange a knob belongs to (GROUPS): requests obey `gateway` and their own group, and all that is
+called back obeys `callback`; a rule with an `exchange` tells them apart. Where the portal and the field disagree there
+is a knob, and its default is what the field shows.
 """
 
 from __future__ import annotations
@@ -66,6 +67,9 @@ class Knobs(KnobSet):
     )
     gateway_ban: float = knob(60.0, number(), "seconds that HTML 403 then lasts")
 
+    gateway_url_words: str = knob("strict", one_of("strict", "lenient"), "refuse callback URLs with forbidden words")
+    gateway_url_refusal: str = knob("400.003.02", one_of("400.003.02", "400.002.02"), "how a forbidden word is refused")
+
     stk_auto: Mapping[str, float] = field(
         default_factory=dict,
         metadata={"check": weights, "doc": "outcomes with weights for unscripted prompts; empty: a person answers"},
@@ -75,10 +79,9 @@ class Knobs(KnobSet):
     stk_timeout_code: str = knob("1037", one_of("1037", "1019", "1032", "1036"), "result of a prompt nobody answered")
     stk_core_delay: float = knob(1.0, number(), "seconds before a result that needs no prompt (17, 1025, 2028 ...)")
     stk_late_success: float = knob(0.0, number(), "the money moves all the same, seconds after a failure; 0 off")
+    stk_also_c2b: bool = knob(True, flag, "a push that is paid is also confirmed to the registered C2B URL")
     stk_repeat_window: float = knob(120.0, number(), "seconds in which the same phone and amount give 17; 0 off")
     stk_lock: str = knob("sync", one_of("sync", "async_1001", "off"), "second prompt for one phone")
-    stk_url_words: str = knob("strict", one_of("strict", "lenient"), "refuse CallBackURLs with forbidden words")
-    stk_url_refusal: str = knob("400.003.02", one_of("400.003.02", "400.002.02"), "how a forbidden word is refused")
     stk_long_reference: str = knob("refuse", one_of("refuse", "code_1025", "truncate"), "AccountReference over 12")
     stk_refuse_buy_goods: bool = knob(False, flag, "as the real sandbox: 400.002.02 Invalid TransactionType")
     stk_till_as_shortcode: str = knob("sync", one_of("sync", "async"), "till trap: Merchant does not exist, or later")
@@ -96,7 +99,25 @@ class Knobs(KnobSet):
     query_per_minute: float = knob(0.0, number(), "queries per minute and app, burst 1 (sandbox: 5); 0 off")
     query_rate_form: str = knob("429", one_of("429", "500.003.02"), "answer over query.per_minute and stk.per_second")
 
-    callback_drop: float = knob(0.0, number(), "share of callbacks never sent; 1 all")
+    c2b_register_reply: str = knob(
+        "official", one_of("official", "no_code", "00000000", "already_registered", "duplicate_notification"),
+        "answer to Register URL; the last two register nothing",
+    )  # fmt: skip
+    c2b_register_again: str = knob(
+        "refuse", one_of("refuse", "overwrite"), "URLs that stand: production refuses, the sandbox overwrites"
+    )
+    c2b_mask: str = knob("spaced", one_of("spaced", "stars"), "MSISDN of v2: 2547 ***** 126 or 25470****149")
+    c2b_till_shortcode: str = knob("till", one_of("till", "store"), "BusinessShortCode of a till's payments")
+    c2b_transaction_type: str = knob(
+        "portal", one_of("portal", "live"), "Pay Bill and Buy Goods, or Customer Merchant Payment for tills"
+    )
+    c2b_amount_form: str = knob("decimal", one_of("decimal", "whole"), "TransAmount 5.00 or 5")
+    c2b_names: str = knob("first", one_of("first", "full", "absent"), "FirstName, MiddleName and LastName")
+    c2b_validation_timeout: float = knob(8.0, number(), "real seconds to wait for the validation URL")
+    c2b_validation_lost: float = knob(0.0, number(), "share of validation requests that never arrive")
+    c2b_simulate_silent: bool = knob(False, flag, "as often in the sandbox: simulate is accepted, nothing happens")
+
+    callback_drop: float = knob(0.0, number(), "share of callbacks, confirmations and results never sent; 1 all")
     callback_duplicate: int = knob(1, count(), "times each callback is sent, all at once")
     callback_duplicate_chance: float = knob(1.0, number(), "share of callbacks that callback.duplicate concerns")
     callback_delay: tuple[float, float] = knob((0.0, 0.0), span, "seconds between result and callback")
@@ -120,5 +141,8 @@ GROUPS: dict[str, frozenset[str]] = {
     "oauth": frozenset({"oauth", "gateway"}),
     "stk": frozenset({"stk", "gateway"}),
     "query": frozenset({"query", "gateway"}),
+    "c2b": frozenset({"c2b", "gateway"}),
     "callback": frozenset({"callback"}),
+    "validation": frozenset({"callback", "c2b"}),
+    "confirmation": frozenset({"callback", "c2b"}),
 }

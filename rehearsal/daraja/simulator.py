@@ -22,14 +22,17 @@ from rehearsal.simulation import (
 )
 
 from . import control, phone
+from .book import Transaction
+from .c2b import C2bDesk
 from .callbacks import RESULTS
 from .clock import Clock
 from .courier import Courier, Letter
 from .express import OUTCOMES, ExpressDesk
 from .gateway import Gateway
 from .journal import Journal
-from .knobs import FORGERIES, Knobs
-from .world import EXPRESS, App, Attempt, Merchant, Receipt, Rule, Script, Subscriber, World
+from .knobs import FORGERIES, GROUPS, Knobs
+from .parties import Merchant, Subscriber
+from .world import C2B, EXPRESS, PRODUCTS, App, Attempt, Rule, Script, World
 
 
 class Simulator:
@@ -45,16 +48,28 @@ class Simulator:
         self.world = World(self.clock, seed)
         self.journal = Journal(lambda: self.clock.eat().isoformat(), journal)
         self.courier = Courier(self.world, self.journal)
-        self.desk = ExpressDesk(self.world, self.courier)
+        self.c2b = C2bDesk(self.world, self.courier)
+        self.desk = ExpressDesk(self.world, self.courier, self.c2b)
         self.web = application(__package__)
         self.web.before_request(loopback_names_only)
         self.gateway = Gateway(self.web, self.world, self.journal)
-        self.gateway.mount("/mpesa/stkpush/v1/processrequest", "stk", EXPRESS, self.desk.push)
-        self.gateway.mount("/mpesa/stkpushquery/v1/query", "query", EXPRESS, self.desk.query)
+        self._mount()
         self.web.register_blueprint(control.blueprint(self))
         self.web.register_blueprint(phone.blueprint(self))
         self.base_url = ""
         self._server: Server | None = None
+
+    def _mount(self) -> None:
+        """Every API of Daraja that there is here: path, exchange, product, handler."""
+        for path, exchange, product, handler in (
+            ("/mpesa/stkpush/v1/processrequest", "stk", EXPRESS, self.desk.push),
+            ("/mpesa/stkpushquery/v1/query", "query", EXPRESS, self.desk.query),
+            ("/mpesa/c2b/v1/registerurl", "c2b", C2B, self.c2b.register_v1),
+            ("/mpesa/c2b/v2/registerurl", "c2b", C2B, self.c2b.register_v2),
+            ("/mpesa/c2b/v1/simulate", "c2b", C2B, self.c2b.simulate),
+            ("/mpesa/c2b/v2/simulate", "c2b", C2B, self.c2b.simulate),
+        ):
+            self.gateway.mount(path, exchange, product, handler)
 
     # -- life
 
@@ -95,11 +110,12 @@ class Simulator:
 
     def add_app(
         self, consumer_key: str, consumer_secret: str, shortcode: str, *, passkey: str, till: str | None = None,
-        name: str = "", products: Iterable[str] = (EXPRESS,), max_balance: int | None = None,
+        name: str = "", products: Iterable[str] = PRODUCTS, max_balance: int | None = None, validation: bool = False,
     ) -> App:  # fmt: skip
         """An app and its merchant; with `till`, `shortcode` is the store number. The same key or shortcode is replaced.
 
-        A merchant keeps its balance when it is given again (a second app for it, or a new passkey).
+        A merchant keeps its balance and its URLs when it is given again (a second app for it, or a new passkey).
+        With `validation`, customers' payments by hand are put to its validation URL first.
         """
         for code in filter(None, (shortcode, till)):
             if not re.fullmatch(r"[0-9]{5,7}", code):
@@ -107,9 +123,24 @@ class Simulator:
         with self.world.lock:
             made = Merchant(shortcode, passkey, name or f"MERCHANT {shortcode}", till, max_balance=max_balance)
             known = self.world.merchants.setdefault(shortcode, made)
-            known.passkey, known.name, known.till, known.max_balance = passkey, made.name, till, max_balance
+            known.passkey, known.name, known.till = passkey, made.name, till
+            known.max_balance, known.validation = max_balance, validation
             app = self.world.apps[consumer_key] = App(consumer_key, consumer_secret, shortcode, set(products))
             return app
+
+    def merchant(self, shortcode: str, **changes: Any) -> Merchant:
+        """The merchant with this PayBill or store number. Changes: name, balance, max_balance, validation."""
+        if unknown := set(changes) - {"name", "balance", "max_balance", "validation"}:
+            raise ValueError(f"a merchant has no {', '.join(sorted(unknown))}")
+        with self.world.lock:
+            known = self.world.merchant(shortcode)
+            vars(known).update(changes)
+            return known
+
+    def delete_urls(self, shortcode: str) -> None:
+        """As two operators do at the portal under Self Services, URL Management (build sheet 6.1)."""
+        with self.world.lock:
+            self.world.merchant(shortcode).urls = None
 
     def set_products(self, consumer_key: str, products: Iterable[str]) -> None:
         """Tokens already issued keep the products they were issued with."""
@@ -152,10 +183,15 @@ class Simulator:
             self.gateway.calm()
 
     def rule(self, knobs: Mapping[str, object], **match: Any) -> Rule:
-        """Knobs for some exchanges only: by shortcode, msisdn, consumer_key; `times` of them after the first `skip`."""
+        """Knobs for some exchanges only: by shortcode, msisdn, consumer_key, exchange (knobs.GROUPS).
+
+        The first `skip` of them pass; then it holds `times` times.
+        """
         Knobs().changed(knobs)
-        if unknown := set(match) - {"shortcode", "msisdn", "consumer_key", "times", "skip"}:
+        if unknown := set(match) - {"shortcode", "msisdn", "consumer_key", "exchange", "times", "skip"}:
             raise BadKnob(f"a rule has no {', '.join(sorted(unknown))}")
+        if match.get("exchange") not in (None, *GROUPS):
+            raise BadKnob(f"an exchange is one of {', '.join(GROUPS)}")
         with self.world.lock:
             made = Rule(len(self.world.rules) + 1, dict(knobs), **match)
             self.world.rules.append(made)
@@ -183,6 +219,17 @@ class Simulator:
             self.desk.answer(found[-1], action, pin)
             return found[-1]
 
+    # -- customers who pay by hand
+
+    def pay(self, msisdn: str, shortcode: str, amount: int, account: str = "", pin: str = "1234") -> Transaction:
+        """Lipa na M-Pesa at a PayBill with an account number, or at a till without.
+
+        Raises NotPossible if it is refused. Waits for the validation URL where the merchant has one, so the caller must
+        not hold the lock.
+        """
+        self.subscriber(msisdn)
+        return self.c2b.pay(msisdn, shortcode, amount, account, pin)
+
     # -- what happened
 
     def attempt(self, checkout_request_id: str) -> Attempt:
@@ -193,28 +240,47 @@ class Simulator:
         with self.world.lock:
             return list(self.world.attempts.values())
 
-    def book(self, shortcode: str | None = None) -> list[Receipt]:
+    def book(self, shortcode: str | None = None) -> list[Transaction]:
         """Every shilling that moved."""
         with self.world.lock:
-            return [line for line in self.world.book if shortcode in (None, line.shortcode)]
+            return self.world.book.of(shortcode)
+
+    def transaction(self, receipt: str) -> Transaction:
+        with self.world.lock:
+            line = self.world.book.find(receipt)
+        if line is None:
+            raise Unknown(f"there is no transaction {receipt!r}")
+        return line
 
     def total(self, shortcode: str | None = None) -> int:
+        """What came in less what went out."""
         return sum(line.amount for line in self.book(shortcode))
 
-    def letters(self, checkout_request_id: str | None = None) -> list[Letter]:
-        """Callbacks sent, dropped, waiting and forged, with the receiver's answers."""
+    def letters(self, about: str | None = None) -> list[Letter]:
+        """All that was called back: sent, dropped, waiting and forged, with the receiver's answers.
+
+        `about` is a CheckoutRequestID, a receipt or a ConversationID.
+        """
         with self.world.lock:
-            return [m for m in self.courier.letters if checkout_request_id in (None, m.checkout_request_id)]
+            return [letter for letter in self.courier.letters if about in (None, letter.about)]
 
     # -- callbacks and time
 
-    def forge(self, checkout_request_id: str, forgery: str) -> None:
+    def forge(self, about: str, forgery: str) -> None:
+        """One forgery now: of the callback to a push (CheckoutRequestID), or of a C2B confirmation (receipt)."""
         if forgery not in FORGERIES:
             raise BadKnob(f"forgeries are {', '.join(FORGERIES)}")
-        self.desk.forge(self.attempt(checkout_request_id), forgery)
+        if about in self.world.attempts:
+            self.desk.forge(self.attempt(about), forgery)
+        else:
+            self.c2b.forge(self.transaction(about), forgery)
 
-    def resend(self, checkout_request_id: str) -> None:
-        self.desk.resend(self.attempt(checkout_request_id))
+    def resend(self, about: str) -> None:
+        """The genuine one once more, whatever the knobs dropped; `about` as for `forge`."""
+        if about in self.world.attempts:
+            self.desk.resend(self.attempt(about))
+        else:
+            self.c2b.resend(self.transaction(about))
 
     def flush_callbacks(self) -> None:
         self.courier.flush()

@@ -36,7 +36,7 @@ def listening() -> Iterator[Receiver]:
 def receiver(sim: Simulator, listening: Receiver) -> Receiver:
     for seen in (listening.raw, listening.paths, listening.hosts, listening.sources):
         seen.clear()
-    listening.status, listening.location, listening.on_callback = 200, "", None
+    listening.status, listening.location, listening.reply, listening.on_callback = 200, "", None, None
     return listening
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -59,6 +61,7 @@ class Receiver:
     hosts: list[str] = field(default_factory=list)
     sources: list[str | None] = field(default_factory=list)
     location: str = ""
+    reply: object = None
     on_callback: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
@@ -89,8 +92,11 @@ class Receiver:
         request.send_response(self.status)
         if self.location:
             request.send_header("Location", self.location)
-        request.send_header("Content-Length", "0")
+        answer = b"" if self.reply is None else json.dumps(self.reply).encode()
+        request.send_header("Content-Length", f"{len(answer)}")
         request.end_headers()
+        with contextlib.suppress(BrokenPipeError):  # the simulator did not wait
+            request.wfile.write(answer)
 
     @property
     def bodies(self) -> list[Any]:
@@ -103,6 +109,13 @@ class Receiver:
     @property
     def codes(self) -> list[Any]:
         return [callback["ResultCode"] for callback in self.callbacks]
+
+    def callbacks_of(self, path: str) -> list[Any]:
+        return [body for body, at in zip(self.bodies, self.paths, strict=True) if at.startswith(path)]
+
+    @staticmethod
+    def pause(seconds: float) -> None:
+        time.sleep(seconds)
 
     def close(self) -> None:
         self.server.shutdown()
