@@ -6,7 +6,10 @@ Balance and the organisation's statement read here (build sheet 23: "exactly wha
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from .clock import Clock
 from .identifiers import Identifiers
@@ -31,6 +34,7 @@ class Transaction:
     paid_at: float
     balance: int  # of the shortcode's utility account, afterwards
     checkout_request_id: str = ""
+    linked: str = ""  # the receipt that this one reverses
     third_party_id: str = ""  # what the validation URL called it
 
     @property
@@ -43,10 +47,16 @@ class Book:
         self._clock, self._ids = clock, ids
         self.lines: list[Transaction] = []
         self._by_receipt: dict[str, Transaction] = {}
+        self._by_shortcode: dict[str, list[Transaction]] = {}
 
-    def of(self, shortcode: str | None) -> list[Transaction]:
-        """In the order in which money moved; None: at every shortcode."""
-        return [line for line in self.lines if shortcode in (None, line.shortcode)]
+    def of(self, shortcode: str) -> Sequence[Transaction]:
+        """In the order in which money moved, as are `lines`."""
+        return self._by_shortcode.get(shortcode, [])
+
+    def between(self, shortcode: str, start: float, end: float) -> Sequence[Transaction]:
+        """Both moments count."""
+        lines, at = self.of(shortcode), attrgetter("paid_at")
+        return lines[bisect_left(lines, start, key=at) : bisect_right(lines, end, key=at)]
 
     def find(self, receipt: str) -> Transaction | None:
         return self._by_receipt.get(receipt)
@@ -89,6 +99,7 @@ class Book:
         )  # fmt: skip
         self.lines.append(line)
         self._by_receipt[receipt] = line
+        self._by_shortcode.setdefault(merchant.shortcode, []).append(line)
         return line
 
     def _tell(self, customer: Subscriber, line: Transaction, what: str, cost: str = "") -> None:

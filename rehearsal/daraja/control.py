@@ -6,9 +6,10 @@ The build sheet calls it `/_sim/`; the rule that matters is that it is never und
 from __future__ import annotations
 
 import dataclasses
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from flask import Blueprint, request
+from flask import Blueprint, Response, request
 
 from rehearsal import simulation
 
@@ -74,6 +75,7 @@ def _routes(sim: Simulator) -> list[simulation.Route]:
         ("POST", "/callbacks/wait", lambda body: {"idle": sim.wait_idle(float(body.get("timeout", 10)))}),
         ("POST", "/release", lambda _: sim.gateway.release()),
         ("GET", "/book", lambda _: book(sim, request.args.get("shortcode"))),
+        ("GET", "/statement", lambda _: _statement(sim)),
         *simulation.clock_routes(sim.clock, sim.advance, lambda: clock(sim)),
         ("GET", "/log", lambda _: list(sim.journal.lines)),
     ]
@@ -110,6 +112,15 @@ def _knobs(sim: Simulator, body: Json) -> Json:
 def _attempt(sim: Simulator, checkout: str) -> Json:
     letters = [letter.as_json() for letter in sim.letters(checkout)]
     return sim.attempt(checkout).as_json() | {"callbacks": letters}
+
+
+def _statement(sim: Simulator) -> Response:
+    """`shortcode`, and `from` and `to` as ISO times with a zone."""
+    period = [datetime.fromisoformat(asked) if (asked := request.args.get(end)) else None for end in ("from", "to")]
+    shortcode = request.args["shortcode"]
+    content = sim.statement(shortcode, *period)
+    headers = {"Content-Disposition": f'attachment; filename="statement-{shortcode}.csv"'}
+    return Response(content, content_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _transaction(sim: Simulator, receipt: str) -> Json:

@@ -59,7 +59,9 @@ class Knobs(KnobSet):
     gateway_slow: tuple[float, float] = knob((0.0, 0.0), span, "real seconds before the answer")
     gateway_hang: float = knob(35.0, number(), "real seconds of a hang before the connection is cut; 0 cuts at once")
     gateway_invalid_token: str = knob(
-        "404.001.03", one_of("404.001.03", "400.003.01", "401.002.01", "401.003.01"), "form of Invalid Access Token"
+        "404.001.03",
+        one_of("404.001.03", "400.003.01", "401.001", "401.002.01", "401.003.01"),
+        "form of Invalid Access Token",
     )
     gateway_wrong_verb: str = knob("405.001", one_of("405.001", "404.001.04"), "answer to GET instead of POST")
     gateway_burst: int = knob(
@@ -117,6 +119,20 @@ class Knobs(KnobSet):
     c2b_validation_lost: float = knob(0.0, number(), "share of validation requests that never arrive")
     c2b_simulate_silent: bool = knob(False, flag, "as often in the sandbox: simulate is accepted, nothing happens")
 
+    pull_keys: str = knob("spaced", one_of("spaced", "compact"), "keys of the registration: Response Status or not")
+    pull_ref_key: str = knob("ResponseRefID", one_of("ResponseRefID", "RequestID"), "live or sandbox")
+    pull_empty: str = knob("1001", one_of("1001", "http500"), "answer where there is nothing")
+    pull_lag: float = knob(0.0, number(), "seconds before a payment shows")
+    pull_page: int = knob(100, count(1), "rows of a page; nobody documents it")
+    pull_msisdn: str = knob("number", one_of("number", "string", "masked"), "form of the payer's number")
+    pull_amount: str = knob("string", one_of("string", "number"), "form of the amount")
+    pull_zone: str = knob("eat", one_of("eat", "utc"), "what trxDate means; it ends in Z either way")
+
+    statement_dates: str = knob("iso", one_of("iso", "day_first"), "2026-11-21 or 21-11-2026")
+    statement_withdrawn: str = knob("negative", one_of("negative", "positive"), "sign of Withdrawn")
+    statement_thousands: bool = knob(False, flag, "1,053.00 instead of 1053.00")
+    statement_off_by: int = knob(0, count(), "shillings by which the newest line is untrue")
+
     callback_drop: float = knob(0.0, number(), "share of callbacks, confirmations and results never sent; 1 all")
     callback_duplicate: int = knob(1, count(), "times each callback is sent, all at once")
     callback_duplicate_chance: float = knob(1.0, number(), "share of callbacks that callback.duplicate concerns")
@@ -142,6 +158,7 @@ GROUPS: dict[str, frozenset[str]] = {
     "stk": frozenset({"stk", "gateway"}),
     "query": frozenset({"query", "gateway"}),
     "c2b": frozenset({"c2b", "gateway"}),
+    "pull": frozenset({"pull", "gateway"}),
     "callback": frozenset({"callback"}),
     "validation": frozenset({"callback", "c2b"}),
     "confirmation": frozenset({"callback", "c2b"}),

@@ -62,6 +62,7 @@ class Merchant:
     max_balance: int | None = None
     validation: bool = False
     urls: C2bUrls | None = None
+    pulls: bool = False  # registered for Pull Transactions
 
     @property
     def credit_party(self) -> str:

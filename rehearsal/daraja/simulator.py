@@ -21,7 +21,7 @@ from rehearsal.simulation import (
     number,
 )
 
-from . import control, phone
+from . import control, phone, statement
 from .book import Transaction
 from .c2b import C2bDesk
 from .callbacks import RESULTS
@@ -32,7 +32,10 @@ from .gateway import Gateway
 from .journal import Journal
 from .knobs import FORGERIES, GROUPS, Knobs
 from .parties import Merchant, Subscriber
-from .world import C2B, EXPRESS, PRODUCTS, App, Attempt, Rule, Script, World
+from .pull import PullDesk
+from .world import C2B, EXPRESS, PRODUCTS, PULL, App, Attempt, Rule, Script, World
+
+STATEMENT_SECONDS = 31 * 24 * 3600  # of a statement for which no beginning is named
 
 
 class Simulator:
@@ -49,6 +52,7 @@ class Simulator:
         self.journal = Journal(lambda: self.clock.eat().isoformat(), journal)
         self.courier = Courier(self.world, self.journal)
         self.c2b = C2bDesk(self.world, self.courier)
+        self.pull = PullDesk(self.world)
         self.desk = ExpressDesk(self.world, self.courier, self.c2b)
         self.web = application(__package__)
         self.web.before_request(loopback_names_only)
@@ -68,6 +72,8 @@ class Simulator:
             ("/mpesa/c2b/v2/registerurl", "c2b", C2B, self.c2b.register_v2),
             ("/mpesa/c2b/v1/simulate", "c2b", C2B, self.c2b.simulate),
             ("/mpesa/c2b/v2/simulate", "c2b", C2B, self.c2b.simulate),
+            ("/pulltransactions/v1/register", "pull", PULL, self.pull.register),
+            ("/pulltransactions/v1/query", "pull", PULL, self.pull.query),
         ):
             self.gateway.mount(path, exchange, product, handler)
 
@@ -243,7 +249,19 @@ class Simulator:
     def book(self, shortcode: str | None = None) -> list[Transaction]:
         """Every shilling that moved."""
         with self.world.lock:
-            return self.world.book.of(shortcode)
+            book = self.world.book
+            return list(book.lines if shortcode is None else book.of(shortcode))
+
+    def statement(self, shortcode: str, start: datetime | None = None, end: datetime | None = None) -> str:
+        """The organisation portal's export for a PayBill or store number: CSV.
+
+        Of all that moved from `start`, or 31 days before the end, to `end`, or now."""
+        with self.world.lock:
+            merchant, now = self.world.merchant(shortcode), self.clock.now()
+            last = now if end is None else end.timestamp()
+            first = last - STATEMENT_SECONDS if start is None else start.timestamp()
+            lines = self.world.book.between(shortcode, first, last)
+            return statement.export(merchant, lines, first, last, self.clock, self.world.knobs)
 
     def transaction(self, receipt: str) -> Transaction:
         with self.world.lock:

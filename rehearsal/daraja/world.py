@@ -22,7 +22,8 @@ from .parties import Merchant, Subscriber
 # The API products that an app may have (build sheet 2.4).
 EXPRESS = "M-PESA EXPRESS"
 C2B = "CUSTOMER TO BUSINESS"
-PRODUCTS = (EXPRESS, C2B)
+PULL = "PULL TRANSACTIONS"
+PRODUCTS = (EXPRESS, C2B, PULL)
 
 
 @dataclass
