@@ -16,7 +16,8 @@ from .identifiers import Identifiers
 from .parties import Merchant, Message, Subscriber
 
 MAX_AMOUNT = 250_000  # portal page MpesaExpressSimulate, FAQ 5: KES per transaction
-DAILY_LIMIT = 500_000  # the same FAQ: KES per day
+DAILY_LIMIT = 500_000  # the same FAQ: KES per day, and a customer's balance
+MIN_PAYOUT = 10  # build sheet 9
 
 
 @dataclass
@@ -24,7 +25,7 @@ class Transaction:
     """Money that really moved. `amount` is in KES: above zero it came to the shortcode, below zero it left."""
 
     receipt: str
-    kind: str  # "stk", "c2b"
+    kind: str  # "stk", "c2b", "b2c" or "reversal"
     shortcode: str
     till: str | None
     msisdn: str
@@ -35,6 +36,9 @@ class Transaction:
     balance: int  # of the shortcode's utility account, afterwards
     checkout_request_id: str = ""
     linked: str = ""  # the receipt that this one reverses
+    reversed: int = 0  # KES of it that went back
+    conversation_id: str = ""
+    originator_conversation_id: str = ""
     third_party_id: str = ""  # what the validation URL called it
 
     @property
@@ -86,6 +90,33 @@ class Book:
         paid = f"paid to {merchant.name}." if merchant.till else f"sent to {merchant.name} for account {reference}"
         self._tell(payer, line, f"{paid} on {self._day(line)}.", "Transaction cost, Ksh0.00.")
         return line
+
+    def refusal_of_payout(self, merchant: Merchant, customer: Subscriber, amount: int) -> str | None:
+        """The result code of build sheet 9 that stops a B2C payment, or None."""
+        if not MIN_PAYOUT <= amount <= MAX_AMOUNT:
+            return "2" if amount < MIN_PAYOUT else "3"
+        if merchant.balance < amount:
+            return "1"
+        return "8" if customer.balance + amount > DAILY_LIMIT else None
+
+    def pay_out(self, merchant: Merchant, customer: Subscriber, amount: int) -> Transaction:
+        """From a merchant to a customer. The caller has asked `refusal_of_payout`."""
+        line = self._move("b2c", customer, merchant, -amount, "", self._ids.receipt())
+        self._tell(customer, line, f"received from {merchant.name} on {self._day(line)}.")
+        return line
+
+    def refusal_of_reversal(self, line: Transaction, merchant: Merchant, amount: int) -> str | None:
+        """The result code of build sheet 11 that stops it, or None."""
+        if line.reversed:
+            return "R000001"
+        return "1" if merchant.balance < amount else None
+
+    def reverse(self, line: Transaction, merchant: Merchant, customer: Subscriber, amount: int) -> Transaction:
+        """Give a customer's payment back, or a part of it, with a receipt of its own."""
+        back = self._move("reversal", customer, merchant, -amount, line.reference, self._ids.receipt())
+        back.linked, line.reversed = line.receipt, amount
+        self._tell(customer, back, f"of {line.receipt} reversed on {self._day(back)}.")
+        return back
 
     def _move(
         self, kind: str, customer: Subscriber, merchant: Merchant, amount: int, reference: str, receipt: str,

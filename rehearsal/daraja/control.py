@@ -15,7 +15,7 @@ from rehearsal import simulation
 
 from .knobs import Knobs
 from .parties import Merchant, Subscriber
-from .world import App
+from .world import App, Payout
 
 if TYPE_CHECKING:
     from .simulator import Simulator
@@ -70,6 +70,9 @@ def _routes(sim: Simulator) -> list[simulation.Route]:
         ("GET", "/transactions/<receipt>", lambda _, receipt: _transaction(sim, receipt)),
         ("POST", "/transactions/<receipt>/forge", lambda body, receipt: sim.forge(receipt, body["forgery"])),
         ("POST", "/transactions/<receipt>/resend", lambda _, receipt: sim.resend(receipt)),
+        ("POST", "/transactions/<receipt>/reverse", lambda _, receipt: dataclasses.asdict(sim.reverse(receipt))),
+        ("GET", "/payouts", lambda _: [_payout(payout) for payout in world.payouts.values()]),
+        ("GET", "/certificate", lambda _: Response(sim.certificate(), content_type="application/x-pem-file")),
         ("GET", "/callbacks", lambda _: [letter.as_json() for letter in sim.letters()]),
         ("POST", "/callbacks/flush", lambda _: sim.flush_callbacks()),
         ("POST", "/callbacks/wait", lambda body: {"idle": sim.wait_idle(float(body.get("timeout", 10)))}),
@@ -129,7 +132,13 @@ def _transaction(sim: Simulator, receipt: str) -> Json:
 
 
 def _merchant(merchant: Merchant) -> Json:
-    return {k: v for k, v in dataclasses.asdict(merchant).items() if k != "passkey"}
+    shown = {k: v for k, v in dataclasses.asdict(merchant).items() if k not in ("passkey", "initiators")}
+    named = {i.name: {"roles": i.roles, "wrong": i.wrong} for i in merchant.initiators.values()}
+    return shown | {"initiators": named}
+
+
+def _payout(payout: Payout) -> Json:
+    return vars(payout) | {"merchant": payout.merchant.shortcode}
 
 
 def _app(app: App) -> Json:

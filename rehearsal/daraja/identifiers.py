@@ -17,13 +17,23 @@ class Identifiers:
 
     def receipt(self) -> str:
         """Year letter (2006 = A), month letter, day (1-9 then A-V), seven more."""
-        today = self._clock.eat()
-        head = chr(ord("A") + (today.year - 2006) % 26) + chr(ord("A") + today.month - 1)
-        head += "123456789ABCDEFGHIJKLMNOPQRSTUV"[today.day - 1]
         while True:
-            receipt = head + self.word(string.ascii_uppercase + string.digits, 7)
+            receipt = self._today() + self.word(string.ascii_uppercase + string.digits, 7)
             if self._is_new(receipt):
                 return receipt
+
+    def dummy_receipt(self) -> str:
+        """What a failure carries in place of a receipt, such as OAK0000000; given out again and again."""
+        return f"{self._today()}0000000"
+
+    def _today(self) -> str:
+        today = self._clock.eat()
+        year, month = chr(ord("A") + (today.year - 2006) % 26), chr(ord("A") + today.month - 1)
+        return year + month + "123456789ABCDEFGHIJKLMNOPQRSTUV"[today.day - 1]
+
+    def conversation(self) -> str:
+        """`AG_` + YYYYMMDD + 20 hex."""
+        return f"AG_{self._clock.eat():%Y%m%d}_{self.word('0123456789abcdef', 20)}"
 
     def request(self, form: str = "new") -> str:
         """`f1e2-4b95-a71d-b30d3cdbb7a7942864`, or the older `29115-34620561-1`."""

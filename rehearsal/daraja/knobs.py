@@ -133,6 +133,18 @@ class Knobs(KnobSet):
     statement_thousands: bool = knob(False, flag, "1,053.00 instead of 1053.00")
     statement_off_by: int = knob(0, count(), "shillings by which the newest line is untrue")
 
+    initiator_delay: tuple[float, float] = knob((1.0, 1.0), span, "seconds between acknowledgement and execution")
+    status_party_names: str = knob("proper", one_of("proper", "sample"), "sample: the credit party as DebitPartyName")
+    reversal_partial: str = knob("refuse", one_of("refuse", "allow"), "less than the whole payment; not documented")
+
+    result_code: str = knob("", text, "result told instead of executing anything; empty off")
+    result_queue_timeout: str = knob(
+        "off", one_of("off", "executed", "expired"), "QueueTimeOutURL is told instead of ResultURL; did money move"
+    )
+    result_late: float = knob(0.0, number(), "seconds after such a timeout that the result comes all the same; 0 never")
+    result_reference: str = knob("object", one_of("object", "array"), "form of ReferenceItem")
+    result_failure_parameter: bool = knob(False, flag, "failures have one ResultParameter, an object and no list")
+
     callback_drop: float = knob(0.0, number(), "share of callbacks, confirmations and results never sent; 1 all")
     callback_duplicate: int = knob(1, count(), "times each callback is sent, all at once")
     callback_duplicate_chance: float = knob(1.0, number(), "share of callbacks that callback.duplicate concerns")
@@ -163,3 +175,8 @@ GROUPS: dict[str, frozenset[str]] = {
     "validation": frozenset({"callback", "c2b"}),
     "confirmation": frozenset({"callback", "c2b"}),
 }
+INITIATOR_APIS = ("status", "balance", "reversal", "b2c")
+for _api in INITIATOR_APIS:
+    GROUPS[_api] = frozenset({"initiator", _api, "gateway"})
+    GROUPS[f"{_api}_result"] = frozenset({"callback", "result"})
+    GROUPS[f"{_api}_timeout"] = frozenset({"callback"})

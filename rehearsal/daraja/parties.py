@@ -7,6 +7,13 @@ from datetime import date
 
 WRONG_PINS_UNTIL_LOCKED = 3
 
+# Roles of initiators, as the organisation portal names them (build sheet 16).
+B2C_ROLE = "ORG B2C API Initiator"
+STATUS_ROLE = "Transaction Status query ORG API"
+BALANCE_ROLE = "Balance Query ORG API"
+REVERSAL_ROLE = "Org Reversals Initiator"
+ROLES = (B2C_ROLE, STATUS_ROLE, BALANCE_ROLE, REVERSAL_ROLE)
+
 
 @dataclass(frozen=True)
 class Message:
@@ -47,6 +54,16 @@ class C2bUrls:
 
 
 @dataclass
+class Initiator:
+    """A user of the organisation portal in whose name an app acts."""
+
+    name: str
+    password: str = field(repr=False)
+    roles: tuple[str, ...] = ROLES
+    wrong: int = 0  # passwords in a row
+
+
+@dataclass
 class Merchant:
     """A PayBill, or a till with the store number that went live (build sheet section 4, "Till trap").
 
@@ -63,6 +80,7 @@ class Merchant:
     validation: bool = False
     urls: C2bUrls | None = None
     pulls: bool = False  # registered for Pull Transactions
+    initiators: dict[str, Initiator] = field(default_factory=dict)
 
     @property
     def credit_party(self) -> str:

@@ -21,7 +21,8 @@ from rehearsal.simulation import (
     number,
 )
 
-from . import control, phone, statement
+from . import certificate, control, phone, statement
+from .b2c import B2cDesk
 from .book import Transaction
 from .c2b import C2bDesk
 from .callbacks import RESULTS
@@ -29,11 +30,13 @@ from .clock import Clock
 from .courier import Courier, Letter
 from .express import OUTCOMES, ExpressDesk
 from .gateway import Gateway
+from .initiator import InitiatorDesk
 from .journal import Journal
 from .knobs import FORGERIES, GROUPS, Knobs
-from .parties import Merchant, Subscriber
+from .organisation import OrganisationDesk
+from .parties import ROLES, Initiator, Merchant, Subscriber
 from .pull import PullDesk
-from .world import C2B, EXPRESS, PRODUCTS, PULL, App, Attempt, Rule, Script, World
+from .world import B2C, BALANCE, C2B, EXPRESS, PRODUCTS, PULL, REVERSAL, STATUS, App, Attempt, Rule, Script, World
 
 STATEMENT_SECONDS = 31 * 24 * 3600  # of a statement for which no beginning is named
 
@@ -53,6 +56,9 @@ class Simulator:
         self.courier = Courier(self.world, self.journal)
         self.c2b = C2bDesk(self.world, self.courier)
         self.pull = PullDesk(self.world)
+        initiators = InitiatorDesk(self.world, self.courier)
+        self.organisation = OrganisationDesk(self.world, initiators)
+        self.b2c = B2cDesk(self.world, initiators)
         self.desk = ExpressDesk(self.world, self.courier, self.c2b)
         self.web = application(__package__)
         self.web.before_request(loopback_names_only)
@@ -74,6 +80,12 @@ class Simulator:
             ("/mpesa/c2b/v2/simulate", "c2b", C2B, self.c2b.simulate),
             ("/pulltransactions/v1/register", "pull", PULL, self.pull.register),
             ("/pulltransactions/v1/query", "pull", PULL, self.pull.query),
+            ("/mpesa/transactionstatus/v1/query", "status", STATUS, self.organisation.status),
+            ("/mpesa/accountbalance/v1/query", "balance", BALANCE, self.organisation.balance),
+            ("/mpesa/reversal/v1/request", "reversal", REVERSAL, self.organisation.reversal),
+            ("/mpesa/b2c/v1/paymentrequest", "b2c", B2C, self.b2c.pay_v1),
+            ("/mpesa/b2c/v3/paymentrequest", "b2c", B2C, self.b2c.pay_v3),
+            ("/mpesa/b2pochi/v1/paymentrequest", "b2c", B2C, self.b2c.pay_pochi),
         ):
             self.gateway.mount(path, exchange, product, handler)
 
@@ -117,11 +129,13 @@ class Simulator:
     def add_app(
         self, consumer_key: str, consumer_secret: str, shortcode: str, *, passkey: str, till: str | None = None,
         name: str = "", products: Iterable[str] = PRODUCTS, max_balance: int | None = None, validation: bool = False,
+        initiators: Iterable[Mapping[str, Any]] = (),
     ) -> App:  # fmt: skip
         """An app and its merchant; with `till`, `shortcode` is the store number. The same key or shortcode is replaced.
 
         A merchant keeps its balance and its URLs when it is given again (a second app for it, or a new passkey).
-        With `validation`, customers' payments by hand are put to its validation URL first.
+        With `validation`, customers' payments by hand are put to its validation URL first. `initiators` are objects
+        {"name": ..., "password": ..., "roles": [...]}, with every role of `parties.ROLES` where none are named.
         """
         for code in filter(None, (shortcode, till)):
             if not re.fullmatch(r"[0-9]{5,7}", code):
@@ -131,6 +145,7 @@ class Simulator:
             known = self.world.merchants.setdefault(shortcode, made)
             known.passkey, known.name, known.till = passkey, made.name, till
             known.max_balance, known.validation = max_balance, validation
+            known.initiators |= {made.name: made for made in (_initiator(**given) for given in initiators)}
             app = self.world.apps[consumer_key] = App(consumer_key, consumer_secret, shortcode, set(products))
             return app
 
@@ -270,6 +285,22 @@ class Simulator:
             raise Unknown(f"there is no transaction {receipt!r}")
         return line
 
+    def reverse(self, receipt: str) -> Transaction:
+        """As Safaricom's care does for a customer: nobody is called back, only the statement shows it (11)."""
+        line = self.transaction(receipt)
+        with self.world.lock:
+            merchant = self.world.merchant(line.shortcode)
+            if line.kind not in ("stk", "c2b"):
+                raise NotPossible(f"{receipt} is no payment by a customer")
+            if refusal := self.world.book.refusal_of_reversal(line, merchant, line.amount):
+                raise NotPossible(f"{receipt} cannot be reversed: {refusal}")
+            return self.world.book.reverse(line, merchant, self.world.subscriber(line.msisdn), line.amount)
+
+    @staticmethod
+    def certificate() -> str:
+        """What encrypts initiator passwords, as PEM; the same at every start."""
+        return certificate.pem()
+
     def total(self, shortcode: str | None = None) -> int:
         """What came in less what went out."""
         return sum(line.amount for line in self.book(shortcode))
@@ -310,6 +341,12 @@ class Simulator:
 
     def wait_idle(self, timeout: float = 10.0) -> bool:
         return self.courier.wait_idle(timeout)
+
+
+def _initiator(name: str, password: str, roles: Iterable[str] = ROLES) -> Initiator:
+    if unknown := set(roles) - set(ROLES):
+        raise ValueError(f"there is no role {', '.join(sorted(unknown))}; roles are {', '.join(ROLES)}")
+    return Initiator(name, password, tuple(roles))
 
 
 def require_loopback(bind: str) -> str:

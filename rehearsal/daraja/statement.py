@@ -58,6 +58,13 @@ _WORDS = {
     ("c2b", False): ("Pay Bill from", "Pay Bill Online"),
     ("stk", True): ("Merchant Payment from", "Customer Buy Goods Online"),
     ("c2b", True): ("Merchant Payment from", "Customer Buy Goods Online"),
+} | {
+    (kind, till): words
+    for till in (False, True)
+    for kind, words in (
+        ("b2c", ("Business Payment to", "Business Payment to Customer via API")),
+        ("reversal", ("Transaction Reversal to", "Organization Reversal Initiated")),
+    )
 }
 
 

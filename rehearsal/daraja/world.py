@@ -23,7 +23,11 @@ from .parties import Merchant, Subscriber
 EXPRESS = "M-PESA EXPRESS"
 C2B = "CUSTOMER TO BUSINESS"
 PULL = "PULL TRANSACTIONS"
-PRODUCTS = (EXPRESS, C2B, PULL)
+STATUS = "TRANSACTION STATUS"
+BALANCE = "ACCOUNT BALANCE"
+REVERSAL = "REVERSAL"
+B2C = "BUSINESS TO CUSTOMER"
+PRODUCTS = (EXPRESS, C2B, PULL, STATUS, BALANCE, REVERSAL, B2C)
 
 
 @dataclass
@@ -105,6 +109,24 @@ class Attempt:
         return own | {"shortcode": self.merchant.shortcode, "till": self.merchant.till, "merchant": self.merchant.name}
 
 
+@dataclass
+class Payout:
+    """One accepted B2C request."""
+
+    originator_conversation_id: str
+    conversation_id: str
+    merchant: Merchant
+    msisdn: str
+    amount: int
+    accepted_at: float
+    status: str = "Authorized"
+    receipt: str = ""
+
+    def refuse(self, code: str) -> None:
+        """No money will move: it was declined, or without a code it timed out in the queue."""
+        self.status = "Declined" if code else "Expired"
+
+
 class World:
     def __init__(self, clock: Clock, seed: int) -> None:
         self.clock = clock
@@ -122,6 +144,7 @@ class World:
         self.merchants: dict[str, Merchant] = {}
         self.subscribers: dict[str, Subscriber] = {}
         self.attempts: dict[str, Attempt] = {}
+        self.payouts: dict[str, Payout] = {}
         self._by_phone: dict[str, list[Attempt]] = {}
         self.ids = Identifiers(self.clock, self.random)
         self.book = Book(self.clock, self.ids)
