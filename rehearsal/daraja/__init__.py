@@ -13,8 +13,9 @@ from rehearsal.simulation import BadKnob, Unknown
 
 from .book import Transaction
 from .knobs import Knobs
+from .products import PRODUCTS
 from .simulator import Simulator, require_loopback
-from .world import PRODUCTS, Attempt, Script
+from .world import Attempt, Script
 
 __all__ = [
     "PRODUCTS", "Attempt", "BadKnob", "Knobs", "Script", "Simulator", "Transaction", "Unknown", "require_loopback",

@@ -137,6 +137,9 @@ class Knobs(KnobSet):
     status_party_names: str = knob("proper", one_of("proper", "sample"), "sample: the credit party as DebitPartyName")
     reversal_partial: str = knob("refuse", one_of("refuse", "allow"), "less than the whole payment; not documented")
 
+    qr_code: str = knob("field", one_of("field", "sample"), "ResponseCode of a QR code: 00, or an AG_ id")
+    lookup_code: str = knob("sample", one_of("sample", "table"), "ResponseCode of a known organisation: 4000 or 0")
+
     result_code: str = knob("", text, "result told instead of executing anything; empty off")
     result_queue_timeout: str = knob(
         "off", one_of("off", "executed", "expired"), "QueueTimeOutURL is told instead of ResultURL; did money move"
@@ -171,6 +174,8 @@ GROUPS: dict[str, frozenset[str]] = {
     "query": frozenset({"query", "gateway"}),
     "c2b": frozenset({"c2b", "gateway"}),
     "pull": frozenset({"pull", "gateway"}),
+    "qr": frozenset({"qr", "gateway"}),
+    "lookup": frozenset({"lookup", "gateway"}),
     "callback": frozenset({"callback"}),
     "validation": frozenset({"callback", "c2b"}),
     "confirmation": frozenset({"callback", "c2b"}),

@@ -21,12 +21,13 @@ from rehearsal.simulation import (
     number,
 )
 
-from . import certificate, control, phone, statement
+from . import certificate, control, phone, products, statement
 from .b2c import B2cDesk
 from .book import Transaction
 from .c2b import C2bDesk
 from .callbacks import RESULTS
 from .clock import Clock
+from .counter import CounterDesk
 from .courier import Courier, Letter
 from .express import OUTCOMES, ExpressDesk
 from .gateway import Gateway
@@ -36,7 +37,7 @@ from .knobs import FORGERIES, GROUPS, Knobs
 from .organisation import OrganisationDesk
 from .parties import ROLES, Initiator, Merchant, Subscriber
 from .pull import PullDesk
-from .world import B2C, BALANCE, C2B, EXPRESS, PRODUCTS, PULL, REVERSAL, STATUS, App, Attempt, Rule, Script, World
+from .world import App, Attempt, Rule, Script, World
 
 STATEMENT_SECONDS = 31 * 24 * 3600  # of a statement for which no beginning is named
 
@@ -59,6 +60,7 @@ class Simulator:
         initiators = InitiatorDesk(self.world, self.courier)
         self.organisation = OrganisationDesk(self.world, initiators)
         self.b2c = B2cDesk(self.world, initiators)
+        self.counter = CounterDesk(self.world)
         self.desk = ExpressDesk(self.world, self.courier, self.c2b)
         self.web = application(__package__)
         self.web.before_request(loopback_names_only)
@@ -72,20 +74,22 @@ class Simulator:
     def _mount(self) -> None:
         """Every API of Daraja that there is here: path, exchange, product, handler."""
         for path, exchange, product, handler in (
-            ("/mpesa/stkpush/v1/processrequest", "stk", EXPRESS, self.desk.push),
-            ("/mpesa/stkpushquery/v1/query", "query", EXPRESS, self.desk.query),
-            ("/mpesa/c2b/v1/registerurl", "c2b", C2B, self.c2b.register_v1),
-            ("/mpesa/c2b/v2/registerurl", "c2b", C2B, self.c2b.register_v2),
-            ("/mpesa/c2b/v1/simulate", "c2b", C2B, self.c2b.simulate),
-            ("/mpesa/c2b/v2/simulate", "c2b", C2B, self.c2b.simulate),
-            ("/pulltransactions/v1/register", "pull", PULL, self.pull.register),
-            ("/pulltransactions/v1/query", "pull", PULL, self.pull.query),
-            ("/mpesa/transactionstatus/v1/query", "status", STATUS, self.organisation.status),
-            ("/mpesa/accountbalance/v1/query", "balance", BALANCE, self.organisation.balance),
-            ("/mpesa/reversal/v1/request", "reversal", REVERSAL, self.organisation.reversal),
-            ("/mpesa/b2c/v1/paymentrequest", "b2c", B2C, self.b2c.pay_v1),
-            ("/mpesa/b2c/v3/paymentrequest", "b2c", B2C, self.b2c.pay_v3),
-            ("/mpesa/b2pochi/v1/paymentrequest", "b2c", B2C, self.b2c.pay_pochi),
+            ("/mpesa/stkpush/v1/processrequest", "stk", products.EXPRESS, self.desk.push),
+            ("/mpesa/stkpushquery/v1/query", "query", products.EXPRESS, self.desk.query),
+            ("/mpesa/c2b/v1/registerurl", "c2b", products.C2B, self.c2b.register_v1),
+            ("/mpesa/c2b/v2/registerurl", "c2b", products.C2B, self.c2b.register_v2),
+            ("/mpesa/c2b/v1/simulate", "c2b", products.C2B, self.c2b.simulate),
+            ("/mpesa/c2b/v2/simulate", "c2b", products.C2B, self.c2b.simulate),
+            ("/pulltransactions/v1/register", "pull", products.PULL, self.pull.register),
+            ("/pulltransactions/v1/query", "pull", products.PULL, self.pull.query),
+            ("/mpesa/transactionstatus/v1/query", "status", products.STATUS, self.organisation.status),
+            ("/mpesa/accountbalance/v1/query", "balance", products.BALANCE, self.organisation.balance),
+            ("/mpesa/reversal/v1/request", "reversal", products.REVERSAL, self.organisation.reversal),
+            ("/mpesa/b2c/v1/paymentrequest", "b2c", products.B2C, self.b2c.pay_v1),
+            ("/mpesa/b2c/v3/paymentrequest", "b2c", products.B2C, self.b2c.pay_v3),
+            ("/mpesa/b2pochi/v1/paymentrequest", "b2c", products.B2C, self.b2c.pay_pochi),
+            ("/mpesa/qrcode/v1/generate", "qr", products.QR, self.counter.qr),
+            ("/sfcverify/v1/query/info", "lookup", products.LOOKUP, self.counter.organisation),
         ):
             self.gateway.mount(path, exchange, product, handler)
 
@@ -128,8 +132,8 @@ class Simulator:
 
     def add_app(
         self, consumer_key: str, consumer_secret: str, shortcode: str, *, passkey: str, till: str | None = None,
-        name: str = "", products: Iterable[str] = PRODUCTS, max_balance: int | None = None, validation: bool = False,
-        initiators: Iterable[Mapping[str, Any]] = (),
+        name: str = "", products: Iterable[str] = products.PRODUCTS, max_balance: int | None = None,
+        validation: bool = False, initiators: Iterable[Mapping[str, Any]] = (),
     ) -> App:  # fmt: skip
         """An app and its merchant; with `till`, `shortcode` is the store number. The same key or shortcode is replaced.
 

@@ -19,16 +19,6 @@ from .identifiers import Identifiers
 from .knobs import GROUPS, Knobs, Span
 from .parties import Merchant, Subscriber
 
-# The API products that an app may have (build sheet 2.4).
-EXPRESS = "M-PESA EXPRESS"
-C2B = "CUSTOMER TO BUSINESS"
-PULL = "PULL TRANSACTIONS"
-STATUS = "TRANSACTION STATUS"
-BALANCE = "ACCOUNT BALANCE"
-REVERSAL = "REVERSAL"
-B2C = "BUSINESS TO CUSTOMER"
-PRODUCTS = (EXPRESS, C2B, PULL, STATUS, BALANCE, REVERSAL, B2C)
-
 
 @dataclass
 class App:

@@ -14,6 +14,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
 from rehearsal.daraja import Simulator
 
 ASHA = "254712345678"
@@ -124,6 +128,15 @@ class Receiver:
 
 def items(callback: Any) -> dict[str, Any]:
     return {item["Name"]: item.get("Value") for item in callback["CallbackMetadata"]["Item"]}
+
+
+def credential(sim: Simulator, password: str) -> str:
+    """As a client makes it: PKCS #1 v1.5 with the certificate, Base64."""
+    key = x509.load_pem_x509_certificate(sim.certificate().encode()).public_key()
+    assert isinstance(key, RSAPublicKey)
+    made = base64.b64encode(key.encrypt(password.encode(), padding.PKCS1v15())).decode()
+    assert len(made) == 344
+    return made
 
 
 @dataclass

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import padding
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from rehearsal.daraja import Simulator
-from tests.daraja_simulator.shop import ASHA, Answer, Receiver, Shop, ask
+from tests.daraja_simulator.shop import ASHA, Answer, Receiver, Shop, ask, credential
 
 STATUS = "/mpesa/transactionstatus/v1/query"
 BALANCE = "/mpesa/accountbalance/v1/query"
 REVERSAL = "/mpesa/reversal/v1/request"
 B2C = "/mpesa/b2c/v3/paymentrequest"
 CONVERSATION = r"AG_20261121_[0-9a-f]{20}"
-
-
-def credential(sim: Simulator, password: str) -> str:
-    """As a client makes it: PKCS #1 v1.5 with the certificate, Base64."""
-    key = x509.load_pem_x509_certificate(sim.certificate().encode()).public_key()
-    assert isinstance(key, RSAPublicKey)
-    made = base64.b64encode(key.encrypt(password.encode(), padding.PKCS1v15())).decode()
-    assert len(made) == 344
-    return made
-
-
-@pytest.fixture
-def acting(sim: Simulator, paybill: Shop) -> Shop:
-    """A shop with an initiator, and 500 shillings on its account."""
-    initiator = {"name": "wavuapi", "password": "Secret#2026"}
-    sim.add_app(
-        paybill.key, paybill.secret, paybill.shortcode, passkey=paybill.passkey, name="PENDO WIFI",
-        initiators=[initiator],
-    )  # fmt: skip
-    sim.merchant(paybill.shortcode, balance=500)
-    return paybill
 
 
 def order(shop: Shop, path: str, **changes: object) -> Answer:
