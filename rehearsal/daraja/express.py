@@ -247,7 +247,7 @@ class ExpressDesk:
         self._conclude(attempt, "0")
 
     def _transfer(self, payer: Subscriber, attempt: Attempt) -> None:
-        # The portal: C2B notifications also cover STK push, so this payment is told twice (build sheet 1.1).
+        # The portal: C2B notifications also cover STK push, so this payment is told twice (build sheet 6.4).
         reference = "" if attempt.merchant.till else attempt.reference
         line = self.world.book.pay(
             payer, attempt.merchant, attempt.amount, reference, checkout=attempt.checkout_request_id

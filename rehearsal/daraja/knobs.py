@@ -158,7 +158,9 @@ class Knobs(KnobSet):
     callback_retry_seconds: float = knob(10.0, number(), "seconds between tries")
     callback_timeout: float = knob(8.0, number(), "real seconds to wait for the receiver")
     callback_source_ip: str = knob("196.201.214.200", text, "X-Forwarded-For of genuine callbacks; empty: no header")
-    callback_forge: tuple[str, ...] = knob((), names(*FORGERIES), "forged companions sent before the genuine one")
+    callback_forge: tuple[str, ...] = knob(
+        (), names(*FORGERIES), "forged companions sent before the genuine one, of C2B too"
+    )
     callback_amount: int = knob(0, count(), "amount that genuine callbacks state instead of the true one; 0 off")
     callback_balance_item: str = knob("no_value", one_of("absent", "no_value", "value"), "the Balance item")
     callback_numbers_as_strings: bool = knob(False, flag, "ResultCode, Amount, dates and phones as strings")
@@ -177,7 +179,7 @@ GROUPS: dict[str, frozenset[str]] = {
     "qr": frozenset({"qr", "gateway"}),
     "lookup": frozenset({"lookup", "gateway"}),
     "callback": frozenset({"callback"}),
-    "validation": frozenset({"callback", "c2b"}),
+    "validation": frozenset({"c2b"}),
     "confirmation": frozenset({"callback", "c2b"}),
 }
 INITIATOR_APIS = ("status", "balance", "reversal", "b2c")
