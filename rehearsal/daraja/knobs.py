@@ -159,7 +159,7 @@ class Knobs(KnobSet):
     callback_timeout: float = knob(8.0, number(), "real seconds to wait for the receiver")
     callback_source_ip: str = knob("196.201.214.200", text, "X-Forwarded-For of genuine callbacks; empty: no header")
     callback_forge: tuple[str, ...] = knob(
-        (), names(*FORGERIES), "forged companions sent before the genuine one, of C2B too"
+        (), names(*FORGERIES), "forged companions before the genuine one, of C2B too"
     )
     callback_amount: int = knob(0, count(), "amount that genuine callbacks state instead of the true one; 0 off")
     callback_balance_item: str = knob("no_value", one_of("absent", "no_value", "value"), "the Balance item")
