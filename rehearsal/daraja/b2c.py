@@ -29,7 +29,7 @@ class B2cDesk:
         original = fields.plain(call.body.get("OriginatorConversationID")) if chosen else ""
         if chosen and not 1 <= len(original) <= _LONGEST_ID:
             raise bad_request("OriginatorConversationID")
-        merchant = self.initiators.own_merchant(call, "PartyA")
+        merchant = fields.own_merchant(call, self.world, "PartyA")
         fields.choice(call.body, "CommandID", *commands)
         amount, msisdn = fields.amount(call.body), fields.msisdn(call.body, "PartyB")
         if len(fields.plain(call.body.get("Occassion"))) > 100:

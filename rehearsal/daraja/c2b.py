@@ -14,7 +14,7 @@ from rehearsal.simulation import NotPossible
 
 from . import fields
 from .book import Transaction
-from .callbacks import description
+from .callbacks import description, told_to_payer
 from .courier import Courier, Letter, letter
 from .forgeries import tampered
 from .gateway import Call, Refusal, Reply, bad_request
@@ -51,7 +51,7 @@ class C2bDesk:
         return self._register(call, "v2")
 
     def _register(self, call: Call, version: str) -> Reply:
-        merchant = self._own_merchant(call)
+        merchant = fields.own_merchant(call, self.world, "ShortCode")
         response_type = fields.choice(call.body, "ResponseType", "Completed", "Cancelled")
         addresses = [fields.url(call.body, name) for name in ("ConfirmationURL", "ValidationURL")]
         for name, address in zip(("ConfirmationURL", "ValidationURL"), addresses, strict=True):
@@ -72,7 +72,7 @@ class C2bDesk:
 
     def simulate(self, call: Call) -> Reply:
         """A payment by a customer whom nobody asks for a PIN. The real thing is for the sandbox only (6.5)."""
-        merchant = self._own_merchant(call)
+        merchant = fields.own_merchant(call, self.world, "ShortCode")
         command = fields.choice(call.body, "CommandID", "CustomerPayBillOnline", "CustomerBuyGoodsOnline")
         if command != merchant.transaction_type:
             raise bad_request("CommandID", "PayBill and till are mixed up")
@@ -91,14 +91,6 @@ class C2bDesk:
             }
         )
 
-    def _own_merchant(self, call: Call) -> Merchant:
-        """Build sheet 6.1: the PayBill, or the store or till number that went live."""
-        number = fields.digits(call.body, "ShortCode", 5, 7)
-        merchant = self.world.merchants[call.app.shortcode]
-        if number not in (merchant.shortcode, merchant.till):
-            raise bad_request("ShortCode", "not a shortcode of this app")
-        return merchant
-
     # -- the customer
 
     def pay(self, msisdn: str, number: str, amount: int, account: str, pin: str) -> Transaction:
@@ -109,7 +101,7 @@ class C2bDesk:
             account = "" if merchant.till else account.strip()
             self._check(payer, merchant, amount, account)
             if refusal := payer.enter_pin(right=payer.knows(pin)):
-                raise NotPossible(description(refusal))
+                raise _refused(refusal, amount, merchant)
             # Already in the validation request the payment has the receipt that the confirmation will have.
             offer = Transaction(
                 self.world.ids.receipt(), "c2b", merchant.shortcode, merchant.till, msisdn, payer.name, amount,
@@ -135,7 +127,7 @@ class C2bDesk:
         if not merchant.till and not 1 <= len(account) <= _LONGEST_ACCOUNT:
             raise NotPossible(f"an account number has 1 to {_LONGEST_ACCOUNT} characters")
         if refusal := self.world.book.refusal(payer, merchant, amount):
-            raise NotPossible(description(refusal))
+            raise _refused(refusal, amount, merchant)
 
     def _validate(self, merchant: Merchant, offer: Transaction) -> str:
         """Ask the validation URL. Returns its ThirdPartyTransID; raises NotPossible if the payment is not to be."""
@@ -226,6 +218,10 @@ class C2bDesk:
             "MSISDN": hashed if urls.version == "v1" else masked(line.msisdn, knobs.c2b_mask),
         }
         return json.dumps(told | _names(line.name, knobs.c2b_names)).encode()
+
+
+def _refused(code: str, amount: int, merchant: Merchant) -> NotPossible:
+    return NotPossible((told_to_payer(code, amount, merchant.name) or description(code)).rstrip("."))
 
 
 def _names(name: str, form: str) -> dict[str, str]:

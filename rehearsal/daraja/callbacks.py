@@ -57,6 +57,15 @@ def description(code: str) -> str:
     return RESULTS.get(code, "Request failed.")
 
 
+def told_to_payer(code: str, amount: int, merchant: str) -> str:
+    """The message on the phone after a failure; empty where none comes."""
+    return {
+        "1": f"Failed. You do not have enough money in your M-PESA account to pay Ksh{amount:,}.00 to {merchant}.",
+        "2001": "Failed. You have entered the wrong PIN.",
+        "8006": "Your M-PESA PIN is locked. Call 100 or 200 for help.",
+    }.get(code, "")
+
+
 def genuine(world: World, attempt: Attempt, knobs: Knobs) -> Letter:
     return _letter(world, attempt, _truth(world, attempt, knobs), knobs)
 

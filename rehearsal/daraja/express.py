@@ -17,7 +17,7 @@ from rehearsal.simulation import NotPossible
 from . import fields
 from .book import MAX_AMOUNT
 from .c2b import C2bDesk
-from .callbacks import RESULTS, description, forged, genuine
+from .callbacks import RESULTS, description, forged, genuine, told_to_payer
 from .clock import EAT
 from .courier import Courier, Letter
 from .gateway import Call, Refusal, Reply, bad_request
@@ -28,11 +28,6 @@ from .world import Attempt, Script, World
 OUTCOMES = ("pay", "wrong_pin", "cancel", "ignore", "unreachable")
 _LONGEST_PROMPT = 182  # build sheet 4.3, code 1025
 _LONGEST_REFERENCE = 12
-_FAILURE_MESSAGES = {
-    "1": "Failed. You do not have enough money in your M-PESA account to pay Ksh{amount:,}.00 to {merchant}.",
-    "2001": "Failed. You have entered the wrong PIN.",
-    "8006": "Your M-PESA PIN is locked. Call 100 or 200 for help.",
-}
 
 
 @dataclass(frozen=True)
@@ -259,8 +254,7 @@ class ExpressDesk:
     def _conclude(self, attempt: Attempt, code: str) -> None:
         attempt.prompting = False
         attempt.result_code, attempt.finished_at = code, self.world.clock.now()
-        if text := _FAILURE_MESSAGES.get(code):
-            told = text.format(amount=attempt.amount, merchant=attempt.merchant.name)
+        if told := told_to_payer(code, attempt.amount, attempt.merchant.name):
             self.world.subscriber(attempt.msisdn).messages.append(Message(attempt.finished_at, told))
         self._notify(attempt)
 

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 from rehearsal.simulation import loopback_address
 
-from .gateway import Refusal, bad_request
+from .gateway import Call, Refusal, bad_request
 from .knobs import Knobs
+from .parties import Merchant
+from .world import World
 
 Body = Mapping[str, Any]
 
@@ -29,6 +31,14 @@ def digits(body: Body, name: str, least: int, most: int) -> str:
     if not re.fullmatch(rf"[0-9]{{{least},{most}}}", value):
         raise bad_request(name)
     return value
+
+
+def own_merchant(call: Call, world: World, name: str) -> Merchant:
+    """The app's own: by its PayBill, or by the store or till number (build sheet 6.1)."""
+    merchant = world.merchants[call.app.shortcode]
+    if digits(call.body, name, 5, 7) not in (merchant.shortcode, merchant.till):
+        raise bad_request(name, "not a shortcode of this app")
+    return merchant
 
 
 def msisdn(body: Body, name: str) -> str:

@@ -79,13 +79,6 @@ class InitiatorDesk:
         ids = self.world.ids
         return Asked(name, credential, result_url, timeout_url, ids.conversation(), original or ids.request())
 
-    def own_merchant(self, call: Call, name: str) -> Merchant:
-        """Whose money it is about: the app's own shortcode, which may also be named by its till."""
-        merchant = self.world.merchants[call.app.shortcode]
-        if fields.digits(call.body, name, 5, 7) not in (merchant.shortcode, merchant.till):
-            raise bad_request(name, "not a shortcode of this app")
-        return merchant
-
     def take(self, task: Task, knobs: Knobs) -> Reply:
         """Acknowledge, and do it a little later."""
         self.world.clock.after(self.world.draw(knobs.initiator_delay), lambda: self._run(task))

@@ -21,7 +21,7 @@ class OrganisationDesk:
 
     def status(self, call: Call) -> Reply:
         """By receipt, or by the OriginatorConversationID of a payout."""
-        merchant = self.initiators.own_merchant(call, "PartyA")
+        merchant = fields.own_merchant(call, self.world, "PartyA")
         asked = self.initiators.read(call)
         fields.choice(call.body, "CommandID", "TransactionStatusQuery")
         fields.choice(call.body, "IdentifierType", "4", "2", "1")
@@ -50,7 +50,7 @@ class OrganisationDesk:
         return Outcome("2033")
 
     def balance(self, call: Call) -> Reply:
-        merchant = self.initiators.own_merchant(call, "PartyA")
+        merchant = fields.own_merchant(call, self.world, "PartyA")
         asked = self.initiators.read(call)
         fields.choice(call.body, "CommandID", "AccountBalance")
         fields.choice(call.body, "IdentifierType", "4", "2", "1")
@@ -70,7 +70,7 @@ class OrganisationDesk:
         return Outcome(parameters=[("AccountBalance", told), ("BOCompletedTime", at)])
 
     def reversal(self, call: Call) -> Reply:
-        merchant = self.initiators.own_merchant(call, "ReceiverParty")
+        merchant = fields.own_merchant(call, self.world, "ReceiverParty")
         asked = self.initiators.read(call)
         fields.choice(call.body, "CommandID", "TransactionReversal")
         fields.choice(call.body, "RecieverIdentifierType", "11")

@@ -141,8 +141,8 @@ def test_shapes_of_the_confirmation(sim: Simulator, paybill: Shop, receiver: Rec
 @pytest.mark.parametrize(
     ("payment", "why"),
     [
-        ({"amount": 0}, "whole number"), ({"amount": 10_001}, "balance is insufficient"), ({"account": ""}, "account"),
-        ({"amount": 250_001}, "maximum transaction"), ({"pin": "0000"}, "initiator information"),
+        ({"amount": 0}, "whole number"), ({"amount": 10_001}, "not have enough money"), ({"account": ""}, "account"),
+        ({"amount": 250_001}, "maximum transaction"), ({"pin": "0000"}, "wrong PIN"),
         ({"account": "x" * 21}, "account number has"), ({"shortcode": "555555"}, "no PayBill or till"),
     ],
 )  # fmt: skip

@@ -150,7 +150,7 @@ def test_a_person_pays_from_the_menu(sim: Simulator, paybill: Shop, till: Shop) 
     refused = ask(sim.base_url, "POST", str(form["action"]), urlencode(fields).encode(), FORM)
     assert refused.status == 409
     assert 'value="7001&lt;"' in refused.text
-    assert "The initiator information is invalid." in refused.text
+    assert "You have entered the wrong PIN." in refused.text
     paid = ask(sim.base_url, "POST", str(form["action"]), urlencode(fields | {"pin": "1234"}).encode(), FORM)
     assert (paid.status, paid.headers["Location"]) == (303, f"/phone/{ASHA}")
     (line,) = sim.book(paybill.shortcode)
