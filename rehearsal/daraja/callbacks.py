@@ -9,7 +9,9 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from .courier import Letter
+from .courier import Letter, letter
+from .forgeries import tampered
+from .identifiers import masked
 from .knobs import Knobs
 from .world import Attempt, World
 
@@ -38,8 +40,6 @@ RESULTS = {
     "SFC_IC0003": "The operator does not exist.",
 }
 _AMOUNT = "@amount@"
-_OFF_LIST = "203.0.113.66"
-_OVERSIZED = 70_000
 
 
 @dataclass(frozen=True)
@@ -57,31 +57,30 @@ def description(code: str) -> str:
     return RESULTS.get(code, "Request failed.")
 
 
+def told_to_payer(code: str, amount: int, merchant: str) -> str:
+    """The message on the phone after a failure; empty where none comes."""
+    return {
+        "1": f"Failed. You do not have enough money in your M-PESA account to pay Ksh{amount:,}.00 to {merchant}.",
+        "2001": "Failed. You have entered the wrong PIN.",
+        "8006": "Your M-PESA PIN is locked. Call 100 or 200 for help.",
+    }.get(code, "")
+
+
 def genuine(world: World, attempt: Attempt, knobs: Knobs) -> Letter:
-    return _letter(attempt, knobs, "genuine", body(world, attempt, _truth(world, attempt, knobs), knobs))
+    return _letter(world, attempt, _truth(world, attempt, knobs), knobs)
 
 
 def forged(world: World, attempt: Attempt, forgery: str, knobs: Knobs) -> Letter:
     """A callback that Safaricom did not send; it claims success even if nobody paid."""
     now = world.clock.now()
-    told = Told(attempt.checkout_request_id, "0", attempt.amount, world.new_receipt(), now)
+    told = Told(attempt.checkout_request_id, "0", attempt.amount, world.ids.receipt(), now)
     if forgery == "wrong_amount":
         told = Told(attempt.checkout_request_id, "0", attempt.amount + 1, told.receipt, now)
     elif forgery == "other_checkout":
         told = Told(_somebody_elses(world, attempt), "0", attempt.amount, told.receipt, now)
     elif forgery == "off_list_ip":
         told = _truth(world, attempt, knobs) if attempt.receipt else told
-    letter = _letter(attempt, knobs, f"forged:{forgery}", body(world, attempt, told, knobs))
-    if forgery == "wrong_token":
-        head, _, token = letter.url.rpartition("/")
-        letter.url = f"{head}/{world.random.getrandbits(256):064x}" if token else letter.url + "0"
-    elif forgery == "off_list_ip":
-        letter.source_ip = _OFF_LIST
-    elif forgery == "malformed":
-        letter.body = letter.body[: len(letter.body) // 2]
-    elif forgery == "oversized":
-        letter.body = letter.body[:-1] + b', "Padding": "' + b"x" * _OVERSIZED + b'"}'
-    return letter
+    return tampered(_letter(world, attempt, told, knobs), forgery, world)
 
 
 def body(world: World, attempt: Attempt, told: Told, knobs: Knobs) -> bytes:
@@ -106,7 +105,7 @@ def body(world: World, attempt: Attempt, told: Told, knobs: Knobs) -> bytes:
 def _items(world: World, attempt: Attempt, told: Told, knobs: Knobs) -> list[dict[str, Any]]:
     phone: int | str = int(attempt.msisdn)
     if knobs.callback_phone_masked:
-        phone = f"{attempt.msisdn[:4]} ***** {attempt.msisdn[-3:]}"
+        phone = masked(attempt.msisdn)
     items: list[dict[str, Any]] = [
         {"Name": "Amount", "Value": _AMOUNT},
         {"Name": "MpesaReceiptNumber", "Value": told.receipt},
@@ -134,11 +133,9 @@ def _somebody_elses(world: World, attempt: Attempt) -> str:
     others = [a for a in world.attempts.values() if a is not attempt]
     strangers = [a for a in others if a.merchant is not attempt.merchant]
     chosen = (strangers or others)[-1:]
-    return chosen[0].checkout_request_id if chosen else world.new_checkout_id(attempt.msisdn)
+    return chosen[0].checkout_request_id if chosen else world.ids.checkout(attempt.msisdn)
 
 
-def _letter(attempt: Attempt, knobs: Knobs, kind: str, content: bytes) -> Letter:
-    return Letter(
-        kind, attempt.checkout_request_id, attempt.callback_url, content, knobs.callback_source_ip,
-        knobs.callback_timeout, knobs.callback_retries, knobs.callback_retry_seconds,
-    )  # fmt: skip
+def _letter(world: World, attempt: Attempt, told: Told, knobs: Knobs) -> Letter:
+    content = body(world, attempt, told, knobs)
+    return letter("callback", attempt.checkout_request_id, attempt.callback_url, content, knobs)

@@ -1,10 +1,11 @@
-"""Delivers callbacks as Safaricom does: one plain POST, 8 s, no redirects, no retry unless a knob says so.
+"""Delivers what Safaricom calls back with: one plain POST, 8 s, no redirects, no retry unless a knob says so.
 
 Build sheet 18 and 23. Only loopback hosts are ever called; names under .localhost are 127.0.0.1 without a resolver.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,8 +25,9 @@ _AT_ONCE = 32
 class Letter:
     """One POST, and what became of it: `status` of the receiver, or `error`; both None while it is on its way."""
 
+    exchange: str  # as in knobs.GROUPS
     kind: str  # "genuine", or "forged:<forgery>"
-    checkout_request_id: str
+    about: str  # CheckoutRequestID, receipt or ConversationID
     url: str
     body: bytes
     source_ip: str
@@ -33,11 +35,20 @@ class Letter:
     tries_left: int = 0
     retry_seconds: float = 10.0
     status: int | None = None
+    reply: bytes = b""
     error: str | None = None
     at: float | None = None
 
     def as_json(self) -> dict[str, object]:
-        return vars(self) | {"body": self.body[:4096].decode("utf-8", "replace")}
+        return vars(self) | {part: vars(self)[part][:4096].decode("utf-8", "replace") for part in ("body", "reply")}
+
+
+def letter(exchange: str, about: str, url: str, body: bytes, knobs: Knobs) -> Letter:
+    """A genuine one, delivered as the `callback` knobs say."""
+    return Letter(
+        exchange, "genuine", about, url, body, knobs.callback_source_ip, knobs.callback_timeout,
+        knobs.callback_retries, knobs.callback_retry_seconds,
+    )  # fmt: skip
 
 
 class Courier:
@@ -47,6 +58,15 @@ class Courier:
         self.held: list[Letter] = []
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="daraja-callback")
         self._in_flight = 0
+
+    def copies(self, letter: Letter, knobs: Knobs) -> list[Letter]:
+        """What goes out of one letter: nothing if it is lost, more than one if it is repeated."""
+        if self.world.chance(knobs.callback_drop):
+            letter.error = "dropped by callback.drop"
+            self.letters.append(letter)
+            return []
+        repeated = self.world.chance(knobs.callback_duplicate_chance)
+        return [dataclasses.replace(letter) for _ in range(knobs.callback_duplicate if repeated else 1)]
 
     def dispatch(self, letters: Sequence[Letter], knobs: Knobs) -> None:
         """Send these now, later or with others, as the knobs say. Holds the lock; returns at once."""
@@ -71,12 +91,12 @@ class Courier:
     def deliver(self, letters: Sequence[Letter]) -> None:
         """Send these one after the other in the calling thread, which must not hold the lock."""
         for letter in letters:
-            letter.status, letter.error = _post(letter)
+            _post(letter)
             with self.world.lock:
                 letter.at = self.world.clock.now()
                 self._try_again_later(letter)
             self.journal.write(
-                exchange="callback", kind=letter.kind, url=letter.url, status=letter.status, error=letter.error,
+                exchange=letter.exchange, kind=letter.kind, url=letter.url, status=letter.status, error=letter.error,
                 body=letter.body.decode("utf-8", "replace")[:2000],
             )  # fmt: skip
 
@@ -114,11 +134,13 @@ class Courier:
         self.world.clock.after(letter.retry_seconds, lambda: self._submit([letter]))
 
 
-def _post(letter: Letter) -> tuple[int | None, str | None]:
+def _post(letter: Letter) -> None:
+    """Fills in the status and the reply, or the error."""
     parts = urlsplit(letter.url)
     address = loopback_address(parts.hostname)
     if address is None or parts.scheme != "http":
-        return None, "refused: the simulator calls plain http on loopback only"
+        letter.error = "refused: the simulator calls plain http on loopback only"
+        return
     headers = {"Host": parts.netloc.rpartition("@")[2], "Content-Type": "application/json"}
     if letter.source_ip:
         headers["X-Forwarded-For"] = letter.source_ip
@@ -127,9 +149,9 @@ def _post(letter: Letter) -> tuple[int | None, str | None]:
     try:
         connection.request("POST", path, letter.body, headers)
         answer = connection.getresponse()
-        answer.read(65_536)
+        letter.reply = answer.read(65_536)
+        letter.status = answer.status
     except (OSError, http.client.HTTPException) as error:
-        return None, f"{type(error).__name__}: {error}"
+        letter.error = f"{type(error).__name__}: {error}"
     finally:
         connection.close()
-    return answer.status, None

@@ -6,34 +6,28 @@ Build sheet 4, 4.1-4.3 and 23; portal pages MpesaExpressSimulate and MpesaExpres
 from __future__ import annotations
 
 import base64
-import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
 
-from rehearsal.simulation import NotPossible, loopback_address
+from rehearsal.simulation import NotPossible
 
-from .callbacks import RESULTS, description, forged, genuine
+from . import fields
+from .book import MAX_AMOUNT
+from .c2b import C2bDesk
+from .callbacks import RESULTS, description, forged, genuine, told_to_payer
 from .clock import EAT
 from .courier import Courier, Letter
 from .gateway import Call, Refusal, Reply, bad_request
 from .knobs import Knobs
-from .world import MAX_AMOUNT, WRONG_PINS_UNTIL_LOCKED, Attempt, Merchant, Message, Script, Subscriber, World
+from .parties import Merchant, Message, Subscriber
+from .world import Attempt, Script, World
 
 OUTCOMES = ("pay", "wrong_pin", "cancel", "ignore", "unreachable")
 _LONGEST_PROMPT = 182  # build sheet 4.3, code 1025
 _LONGEST_REFERENCE = 12
-_FORBIDDEN_WORDS = re.compile(
-    r"m-?pesa|safaricom|exe|cmd|sql|query|ngrok|mockbin|requestbin", re.IGNORECASE
-)  # build sheet 6.2
-_FAILURE_MESSAGES = {
-    "1": "Failed. You do not have enough money in your M-PESA account to pay Ksh{amount:,}.00 to {merchant}.",
-    "2001": "Failed. You have entered the wrong PIN.",
-    "8006": "Your M-PESA PIN is locked. Call 100 or 200 for help.",
-}
 
 
 @dataclass(frozen=True)
@@ -53,15 +47,15 @@ class Order:
 
 
 class ExpressDesk:
-    def __init__(self, world: World, courier: Courier) -> None:
-        self.world, self.courier = world, courier
+    def __init__(self, world: World, courier: Courier, c2b: C2bDesk) -> None:
+        self.world, self.courier, self.c2b = world, courier, c2b
         self._inline: list[Letter] | None = None
 
     # -- the two APIs
 
     def push(self, call: Call) -> Reply:
         order = read_order(call.body, call.knobs)
-        refuse_words(order.callback_url, call.knobs)
+        fields.refuse_words("CallBackURL", order.callback_url, call.knobs)
         merchant = self._merchant(call, order.shortcode, order.password, order.timestamp)
         busy = any(a.open for a in self.world.attempts_of(order.msisdn))
         if busy and call.knobs.stk_lock == "sync":
@@ -79,7 +73,7 @@ class ExpressDesk:
         return Reply(answer, (lambda: self.courier.deliver(letters)) if letters else None)
 
     def query(self, call: Call) -> Reply:
-        shortcode = _digits(call.body, "BusinessShortCode", 5, 7)
+        shortcode = fields.digits(call.body, "BusinessShortCode", 5, 7)
         password, timestamp = _credentials(call.body)
         checkout = call.body.get("CheckoutRequestID")
         if not isinstance(checkout, str) or not checkout.strip():
@@ -153,8 +147,8 @@ class ExpressDesk:
         truncate = call.knobs.stk_long_reference == "truncate"
         reference = order.reference[:_LONGEST_REFERENCE] if truncate else order.reference
         attempt = Attempt(
-            self.world.new_request_id(call.knobs.stk_id_form),
-            self.world.new_checkout_id(order.msisdn, call.knobs.stk_id_form),
+            self.world.ids.request(call.knobs.stk_id_form),
+            self.world.ids.checkout(order.msisdn, call.knobs.stk_id_form),
             call.app.consumer_key, merchant, order.msisdn, order.amount, reference, order.description,
             order.callback_url, self.world.clock.now(), prompt_text(order, merchant),
             call.knobs.changed(script.knobs if script else {}), script,
@@ -218,21 +212,17 @@ class ExpressDesk:
                 raise NotPossible("the answer is pin, cancel or ignore")
 
     def _enter_pin(self, attempt: Attempt, *, right: bool) -> None:
-        payer = self.world.subscriber(attempt.msisdn)
-        if payer.wrong_pins >= WRONG_PINS_UNTIL_LOCKED:
-            self.finish(attempt, "8006")
-        elif not right:
-            payer.wrong_pins += 1
-            self.finish(attempt, "2001")
+        refusal = self.world.subscriber(attempt.msisdn).enter_pin(right=right)
+        if refusal:
+            self.finish(attempt, refusal)
         else:
-            payer.wrong_pins = 0
             self._debit(attempt)
 
     def _debit(self, attempt: Attempt) -> None:
         payer = self.world.subscriber(attempt.msisdn)
-        refusal = self.world.refusal_of_transfer(payer, attempt.merchant, attempt.amount)
+        refusal = self.world.book.refusal(payer, attempt.merchant, attempt.amount)
         if refusal is None:
-            attempt.receipt = self._transfer(payer, attempt)
+            self._transfer(payer, attempt)
         self.finish(attempt, refusal or "0")
 
     def finish(self, attempt: Attempt, code: str) -> None:
@@ -246,20 +236,25 @@ class ExpressDesk:
     def _pay_after_all(self, attempt: Attempt) -> None:
         """Build sheet 22.1: success comes after a failure was reported."""
         payer = self.world.subscriber(attempt.msisdn)
-        if attempt.receipt or self.world.refusal_of_transfer(payer, attempt.merchant, attempt.amount):
+        if attempt.receipt or self.world.book.refusal(payer, attempt.merchant, attempt.amount):
             return
-        attempt.receipt = self._transfer(payer, attempt)
+        self._transfer(payer, attempt)
         self._conclude(attempt, "0")
 
-    def _transfer(self, payer: Subscriber, attempt: Attempt) -> str:
-        checkout, reference = attempt.checkout_request_id, attempt.reference
-        return self.world.transfer(payer, attempt.merchant, attempt.amount, reference, checkout).receipt
+    def _transfer(self, payer: Subscriber, attempt: Attempt) -> None:
+        # The portal: C2B notifications also cover STK push, so this payment is told twice (build sheet 6.4).
+        reference = "" if attempt.merchant.till else attempt.reference
+        line = self.world.book.pay(
+            payer, attempt.merchant, attempt.amount, reference, checkout=attempt.checkout_request_id
+        )
+        attempt.receipt = line.receipt
+        if attempt.knobs.stk_also_c2b:
+            self.c2b.confirm(line, attempt.script)
 
     def _conclude(self, attempt: Attempt, code: str) -> None:
         attempt.prompting = False
         attempt.result_code, attempt.finished_at = code, self.world.clock.now()
-        if text := _FAILURE_MESSAGES.get(code):
-            told = text.format(amount=attempt.amount, merchant=attempt.merchant.name)
+        if told := told_to_payer(code, attempt.amount, attempt.merchant.name):
             self.world.subscriber(attempt.msisdn).messages.append(Message(attempt.finished_at, told))
         self._notify(attempt)
 
@@ -274,13 +269,7 @@ class ExpressDesk:
     def _notify(self, attempt: Attempt) -> None:
         knobs = self._callback_knobs(attempt)
         letters = [forged(self.world, attempt, forgery, knobs) for forgery in knobs.callback_forge]
-        letter = genuine(self.world, attempt, knobs)
-        copies = knobs.callback_duplicate if self.world.chance(knobs.callback_duplicate_chance) else 1
-        if self.world.chance(knobs.callback_drop):
-            letter.error = "dropped by callback.drop"
-            self.courier.letters.append(letter)
-        else:
-            letters += [dataclasses.replace(letter) for _ in range(copies)]
+        letters += self.courier.copies(genuine(self.world, attempt, knobs), knobs)
         if self._inline is not None:
             self._inline.extend(letters)
             self.courier.letters.extend(letters)
@@ -319,50 +308,25 @@ def prompt_text(order: Order, merchant: Merchant) -> str:
 
 
 def read_order(body: Mapping[str, Any], knobs: Knobs) -> Order:
-    shortcode = _digits(body, "BusinessShortCode", 5, 6)
+    shortcode = fields.digits(body, "BusinessShortCode", 5, 6)
     password, timestamp = _credentials(body)
     kind = body.get("TransactionType")
     if kind not in ("CustomerPayBillOnline", "CustomerBuyGoodsOnline"):
         raise bad_request("TransactionType")
     if kind == "CustomerBuyGoodsOnline" and knobs.stk_refuse_buy_goods:
         raise bad_request("TransactionType", "the sandbox knows no tills")
-    amount = _plain(body.get("Amount"))
-    if not re.fullmatch(r"[0-9]{1,9}", amount) or int(amount) < 1:
-        raise bad_request("Amount", "a whole number of shillings, 1 or more")
-    _msisdn(body, "PartyA")
-    party_b = _digits(body, "PartyB", 5, 7)
-    msisdn = _msisdn(body, "PhoneNumber")
+    amount = fields.amount(body)
+    fields.msisdn(body, "PartyA")
+    party_b = fields.digits(body, "PartyB", 5, 7)
+    msisdn = fields.msisdn(body, "PhoneNumber")
     return Order(
-        shortcode, password, timestamp, str(kind), int(amount), party_b, msisdn,
-        _callback_url(body.get("CallBackURL")), _reference(body, knobs), _description(body),
+        shortcode, password, timestamp, str(kind), amount, party_b, msisdn,
+        fields.url(body, "CallBackURL"), _reference(body, knobs), _description(body),
     )  # fmt: skip
 
 
-def refuse_words(url: str, knobs: Knobs) -> None:
-    """Build sheet 6.2; which code the live gateway uses is not documented, so it is a knob."""
-    word = _FORBIDDEN_WORDS.search(url)
-    if word is None or knobs.stk_url_words == "lenient":
-        return
-    why = f"the CallBackURL contains {word[0]!a}"
-    if knobs.stk_url_refusal == "400.002.02":
-        raise bad_request("CallBackURL", why)
-    raise Refusal(400, "400.003.02", "Bad Request", why)
-
-
-def _plain(value: object) -> str:
-    """Numbers may come as JSON numbers or strings (build sheet section 4); a decimal is neither."""
-    return str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
-
-
-def _digits(body: Mapping[str, Any], name: str, least: int, most: int) -> str:
-    value = _plain(body.get(name))
-    if not re.fullmatch(rf"[0-9]{{{least},{most}}}", value):
-        raise bad_request(name)
-    return value
-
-
 def _credentials(body: Mapping[str, Any]) -> tuple[str, str]:
-    password, timestamp = body.get("Password"), _plain(body.get("Timestamp"))
+    password, timestamp = body.get("Password"), fields.plain(body.get("Timestamp"))
     if not isinstance(password, str) or not password:
         raise bad_request("Password")
     try:
@@ -374,27 +338,8 @@ def _credentials(body: Mapping[str, Any]) -> tuple[str, str]:
     return password, timestamp
 
 
-def _msisdn(body: Mapping[str, Any], name: str) -> str:
-    value = _plain(body.get(name))
-    if not re.fullmatch(r"254[17][0-9]{8}", value):
-        raise bad_request(name)
-    return value
-
-
-def _callback_url(value: object) -> str:
-    url = value if isinstance(value, str) else ""
-    try:
-        parts = urlsplit(url)
-        usable = parts.scheme == "http" and parts.port != 0 and loopback_address(parts.hostname) is not None
-    except ValueError:
-        usable = False
-    if not usable or re.search(r"[\s\x00-\x1f\x7f-\U0010ffff]", url):
-        raise bad_request("CallBackURL", "the simulator calls plain http on loopback or *.localhost only")
-    return url
-
-
 def _reference(body: Mapping[str, Any], knobs: Knobs) -> str:
-    value = _plain(body.get("AccountReference"))
+    value = fields.plain(body.get("AccountReference"))
     too_long = len(value) > _LONGEST_REFERENCE and knobs.stk_long_reference == "refuse"
     if not value.strip() or too_long or re.search(r"[@#&]", value):
         raise bad_request("AccountReference", "1 to 12 letters and digits")

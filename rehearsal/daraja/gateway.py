@@ -24,6 +24,9 @@ from .world import App, World
 
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 BURST_SECONDS = 10.0
+# What the APIs call the shortcode and the customer's phone.
+_SHORTCODES = ("BusinessShortCode", "ShortCode", "ReceiverParty", "PartyA")
+_PHONES = ("PhoneNumber", "Msisdn", "PartyB")
 
 
 class Refusal(Exception):
@@ -161,7 +164,7 @@ class Gateway:
 
     def _envelope(self, refusal: Refusal) -> Response:
         with self.world.lock:
-            request_id = self.world.new_request_id()
+            request_id = self.world.ids.request()
         body = {"requestId": request_id, "errorCode": refusal.code, "errorMessage": refusal.message}
         response = _json(refusal.status, body)
         if refusal.why:
@@ -179,9 +182,9 @@ class Gateway:
         """Whom this request concerns, read without judging it, so that rules can match."""
         peeked = request.get_json(silent=True, force=True)
         body: dict[str, Any] = peeked if isinstance(peeked, dict) else {}
-        msisdn = str(body.get("PhoneNumber") or "")
+        shortcode, msisdn = (_first(body, names) for names in (_SHORTCODES, _PHONES))
         known = self.world.attempts.get(str(body.get("CheckoutRequestID") or ""))
-        about = {"shortcode": str(body.get("BusinessShortCode") or ""), "msisdn": known.msisdn if known else msisdn}
+        about = {"shortcode": shortcode, "msisdn": known.msisdn if known else msisdn}
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "basic":
             about["consumer_key"] = (_basic(secret) or ("", ""))[0]
@@ -266,6 +269,10 @@ class Gateway:
         token = self.world.issue_token(app, knobs.oauth_ttl, strict=knobs.oauth_strict_invalidation)
         expires: int | str = knobs.oauth_ttl if knobs.oauth_expires_in_type == "number" else str(knobs.oauth_ttl)
         return Reply({"access_token": token.value, "expires_in": expires})
+
+
+def _first(body: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    return next((str(body[name]) for name in names if body.get(name)), "")
 
 
 def _json(status: int, body: Mapping[str, object]) -> Response:

@@ -1,7 +1,8 @@
-"""The fault knobs of build sheet section 23 that concern OAuth, STK push, its callback and STK query.
+"""The fault knobs of build sheet section 23.
 
-Groups say which exchange a knob belongs to: `oauth`, `stk` and `query` requests (each also obeys `gateway`), and
-`callback` deliveries. Where the portal and the field disagree there is a knob, and its default is what the field shows.
+Groups say which exchange a knob belongs to (GROUPS): requests obey `gateway` and their own group, and all that is
+called back obeys `callback`; a rule with an `exchange` tells them apart. Where the portal and the field disagree there
+is a knob, and its default is what the field shows.
 """
 
 from __future__ import annotations
@@ -58,13 +59,18 @@ class Knobs(KnobSet):
     gateway_slow: tuple[float, float] = knob((0.0, 0.0), span, "real seconds before the answer")
     gateway_hang: float = knob(35.0, number(), "real seconds of a hang before the connection is cut; 0 cuts at once")
     gateway_invalid_token: str = knob(
-        "404.001.03", one_of("404.001.03", "400.003.01", "401.002.01", "401.003.01"), "form of Invalid Access Token"
+        "404.001.03",
+        one_of("404.001.03", "400.003.01", "401.001", "401.002.01", "401.003.01"),
+        "form of Invalid Access Token",
     )
     gateway_wrong_verb: str = knob("405.001", one_of("405.001", "404.001.04"), "answer to GET instead of POST")
     gateway_burst: int = knob(
         0, count(), "requests in 10 s from an address before the firewall answers HTML 403; 0 off"
     )
     gateway_ban: float = knob(60.0, number(), "seconds that HTML 403 then lasts")
+
+    gateway_url_words: str = knob("strict", one_of("strict", "lenient"), "refuse callback URLs with forbidden words")
+    gateway_url_refusal: str = knob("400.003.02", one_of("400.003.02", "400.002.02"), "how a forbidden word is refused")
 
     stk_auto: Mapping[str, float] = field(
         default_factory=dict,
@@ -75,10 +81,9 @@ class Knobs(KnobSet):
     stk_timeout_code: str = knob("1037", one_of("1037", "1019", "1032", "1036"), "result of a prompt nobody answered")
     stk_core_delay: float = knob(1.0, number(), "seconds before a result that needs no prompt (17, 1025, 2028 ...)")
     stk_late_success: float = knob(0.0, number(), "the money moves all the same, seconds after a failure; 0 off")
+    stk_also_c2b: bool = knob(True, flag, "a push that is paid is also confirmed to the registered C2B URL")
     stk_repeat_window: float = knob(120.0, number(), "seconds in which the same phone and amount give 17; 0 off")
     stk_lock: str = knob("sync", one_of("sync", "async_1001", "off"), "second prompt for one phone")
-    stk_url_words: str = knob("strict", one_of("strict", "lenient"), "refuse CallBackURLs with forbidden words")
-    stk_url_refusal: str = knob("400.003.02", one_of("400.003.02", "400.002.02"), "how a forbidden word is refused")
     stk_long_reference: str = knob("refuse", one_of("refuse", "code_1025", "truncate"), "AccountReference over 12")
     stk_refuse_buy_goods: bool = knob(False, flag, "as the real sandbox: 400.002.02 Invalid TransactionType")
     stk_till_as_shortcode: str = knob("sync", one_of("sync", "async"), "till trap: Merchant does not exist, or later")
@@ -96,7 +101,54 @@ class Knobs(KnobSet):
     query_per_minute: float = knob(0.0, number(), "queries per minute and app, burst 1 (sandbox: 5); 0 off")
     query_rate_form: str = knob("429", one_of("429", "500.003.02"), "answer over query.per_minute and stk.per_second")
 
-    callback_drop: float = knob(0.0, number(), "share of callbacks never sent; 1 all")
+    c2b_register_reply: str = knob(
+        "official", one_of("official", "no_code", "00000000", "already_registered", "duplicate_notification"),
+        "answer to Register URL; the last two register nothing",
+    )  # fmt: skip
+    c2b_register_again: str = knob(
+        "refuse", one_of("refuse", "overwrite"), "URLs that stand: production refuses, the sandbox overwrites"
+    )
+    c2b_mask: str = knob("spaced", one_of("spaced", "stars"), "MSISDN of v2: 2547 ***** 126 or 25470****149")
+    c2b_till_shortcode: str = knob("till", one_of("till", "store"), "BusinessShortCode of a till's payments")
+    c2b_transaction_type: str = knob(
+        "portal", one_of("portal", "live"), "Pay Bill and Buy Goods, or Customer Merchant Payment for tills"
+    )
+    c2b_amount_form: str = knob("decimal", one_of("decimal", "whole"), "TransAmount 5.00 or 5")
+    c2b_names: str = knob("first", one_of("first", "full", "absent"), "FirstName, MiddleName and LastName")
+    c2b_validation_timeout: float = knob(8.0, number(), "real seconds to wait for the validation URL")
+    c2b_validation_lost: float = knob(0.0, number(), "share of validation requests that never arrive")
+    c2b_simulate_silent: bool = knob(False, flag, "as often in the sandbox: simulate is accepted, nothing happens")
+
+    pull_keys: str = knob("spaced", one_of("spaced", "compact"), "keys of the registration: Response Status or not")
+    pull_ref_key: str = knob("ResponseRefID", one_of("ResponseRefID", "RequestID"), "live or sandbox")
+    pull_empty: str = knob("1001", one_of("1001", "http500"), "answer where there is nothing")
+    pull_lag: float = knob(0.0, number(), "seconds before a payment shows")
+    pull_page: int = knob(100, count(1), "rows of a page; nobody documents it")
+    pull_msisdn: str = knob("number", one_of("number", "string", "masked"), "form of the payer's number")
+    pull_amount: str = knob("string", one_of("string", "number"), "form of the amount")
+    pull_zone: str = knob("eat", one_of("eat", "utc"), "what trxDate means; it ends in Z either way")
+
+    statement_dates: str = knob("iso", one_of("iso", "day_first"), "2026-11-21 or 21-11-2026")
+    statement_withdrawn: str = knob("negative", one_of("negative", "positive"), "sign of Withdrawn")
+    statement_thousands: bool = knob(False, flag, "1,053.00 instead of 1053.00")
+    statement_off_by: int = knob(0, count(), "shillings by which the newest line is untrue")
+
+    initiator_delay: tuple[float, float] = knob((1.0, 1.0), span, "seconds between acknowledgement and execution")
+    status_party_names: str = knob("proper", one_of("proper", "sample"), "sample: the credit party as DebitPartyName")
+    reversal_partial: str = knob("refuse", one_of("refuse", "allow"), "less than the whole payment; not documented")
+
+    qr_code: str = knob("field", one_of("field", "sample"), "ResponseCode of a QR code: 00, or an AG_ id")
+    lookup_code: str = knob("sample", one_of("sample", "table"), "ResponseCode of a known organisation: 4000 or 0")
+
+    result_code: str = knob("", text, "result told instead of executing anything; empty off")
+    result_queue_timeout: str = knob(
+        "off", one_of("off", "executed", "expired"), "QueueTimeOutURL is told instead of ResultURL; did money move"
+    )
+    result_late: float = knob(0.0, number(), "seconds after such a timeout that the result comes all the same; 0 never")
+    result_reference: str = knob("object", one_of("object", "array"), "form of ReferenceItem")
+    result_failure_parameter: bool = knob(False, flag, "failures have one ResultParameter, an object and no list")
+
+    callback_drop: float = knob(0.0, number(), "share of callbacks, confirmations and results never sent; 1 all")
     callback_duplicate: int = knob(1, count(), "times each callback is sent, all at once")
     callback_duplicate_chance: float = knob(1.0, number(), "share of callbacks that callback.duplicate concerns")
     callback_delay: tuple[float, float] = knob((0.0, 0.0), span, "seconds between result and callback")
@@ -106,7 +158,9 @@ class Knobs(KnobSet):
     callback_retry_seconds: float = knob(10.0, number(), "seconds between tries")
     callback_timeout: float = knob(8.0, number(), "real seconds to wait for the receiver")
     callback_source_ip: str = knob("196.201.214.200", text, "X-Forwarded-For of genuine callbacks; empty: no header")
-    callback_forge: tuple[str, ...] = knob((), names(*FORGERIES), "forged companions sent before the genuine one")
+    callback_forge: tuple[str, ...] = knob(
+        (), names(*FORGERIES), "forged companions before the genuine one, of C2B too"
+    )
     callback_amount: int = knob(0, count(), "amount that genuine callbacks state instead of the true one; 0 off")
     callback_balance_item: str = knob("no_value", one_of("absent", "no_value", "value"), "the Balance item")
     callback_numbers_as_strings: bool = knob(False, flag, "ResultCode, Amount, dates and phones as strings")
@@ -120,5 +174,16 @@ GROUPS: dict[str, frozenset[str]] = {
     "oauth": frozenset({"oauth", "gateway"}),
     "stk": frozenset({"stk", "gateway"}),
     "query": frozenset({"query", "gateway"}),
+    "c2b": frozenset({"c2b", "gateway"}),
+    "pull": frozenset({"pull", "gateway"}),
+    "qr": frozenset({"qr", "gateway"}),
+    "lookup": frozenset({"lookup", "gateway"}),
     "callback": frozenset({"callback"}),
+    "validation": frozenset({"c2b"}),
+    "confirmation": frozenset({"callback", "c2b"}),
 }
+INITIATOR_APIS = ("status", "balance", "reversal", "b2c")
+for _api in INITIATOR_APIS:
+    GROUPS[_api] = frozenset({"initiator", _api, "gateway"})
+    GROUPS[f"{_api}_result"] = frozenset({"callback", "result"})
+    GROUPS[f"{_api}_timeout"] = frozenset({"callback"})

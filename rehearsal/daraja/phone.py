@@ -1,4 +1,4 @@
-"""The virtual phone: a person sees the STK prompt as on a handset and types a PIN, cancels or ignores it.
+"""The virtual phone: a person answers the STK prompt with a PIN, cancels or ignores it, or pays from the M-PESA menu.
 
 Works without JavaScript and asks no other host for anything.
 """
@@ -63,6 +63,17 @@ def blueprint(sim: Simulator) -> Blueprint:
             return _handset(sim, msisdn, error=f"{refusal}", status=409)
         return redirect(f"/phone/{msisdn}", 303)
 
+    @pages.post("/<number>/pay")
+    def pay(number: str) -> AnyResponse:
+        msisdn = normalised(number) or abort(404)
+        typed = {name: request.form.get(name, "").strip() for name in ("shortcode", "account", "amount")}
+        try:
+            amount = int(typed["amount"]) if re.fullmatch(r"[0-9]{1,9}", typed["amount"]) else 0
+            sim.pay(msisdn, typed["shortcode"], amount, typed["account"], request.form.get("pin", ""))
+        except NotPossible as refusal:
+            return _handset(sim, msisdn, error=f"{refusal}", status=409, typed=typed)
+        return redirect(f"/phone/{msisdn}", 303)
+
     @pages.post("/<number>/power")
     def power(number: str) -> AnyResponse:
         msisdn = normalised(number) or abort(404)
@@ -72,18 +83,22 @@ def blueprint(sim: Simulator) -> Blueprint:
     return pages
 
 
-def _handset(sim: Simulator, msisdn: str, error: str = "", status: int = 200) -> AnyResponse:
+def _handset(
+    sim: Simulator, msisdn: str, error: str = "", status: int = 200, typed: dict[str, str] | None = None
+) -> AnyResponse:
+    """`typed` is what stands in the Lipa na M-Pesa form; while it is open the page stays as it is."""
     world = sim.world
     with world.lock:
         owner = world.subscribers.get(msisdn)
         prompt = next((a for a in world.prompts(msisdn) if not a.ignored), None)
         left = _seconds_left(world, prompt) if prompt else 0
-        refresh = left + 1 if prompt else _REFRESH_SECONDS
+        paying = typed is not None or "pay" in request.args
+        refresh = left + 1 if prompt else None if paying else _REFRESH_SECONDS
         messages = [(f"{world.clock.eat(m.at):%d/%m %H:%M}", m.text) for m in (owner.messages[::-1] if owner else [])]
         return page(
             "phone.html", status, msisdn=msisdn, local="0" + msisdn[3:], owner=owner, prompt=prompt, left=left,
             refresh=refresh, messages=messages[:8], last=_last(world, msisdn), error=error,
-            time=f"{world.clock.eat():%H:%M}",
+            paying=paying, typed=typed or {}, payees=list(world.merchants.values()), time=f"{world.clock.eat():%H:%M}",
         )  # fmt: skip
 
 

@@ -21,15 +21,25 @@ from rehearsal.simulation import (
     number,
 )
 
-from . import control, phone
+from . import certificate, control, phone, products, statement
+from .b2c import B2cDesk
+from .book import Transaction
+from .c2b import C2bDesk
 from .callbacks import RESULTS
 from .clock import Clock
+from .counter import CounterDesk
 from .courier import Courier, Letter
 from .express import OUTCOMES, ExpressDesk
 from .gateway import Gateway
+from .initiator import InitiatorDesk
 from .journal import Journal
-from .knobs import FORGERIES, Knobs
-from .world import EXPRESS, App, Attempt, Merchant, Receipt, Rule, Script, Subscriber, World
+from .knobs import FORGERIES, GROUPS, Knobs
+from .organisation import OrganisationDesk
+from .parties import ROLES, Initiator, Merchant, Subscriber
+from .pull import PullDesk
+from .world import App, Attempt, Rule, Script, World
+
+STATEMENT_SECONDS = 31 * 24 * 3600  # of a statement for which no beginning is named
 
 
 class Simulator:
@@ -45,16 +55,43 @@ class Simulator:
         self.world = World(self.clock, seed)
         self.journal = Journal(lambda: self.clock.eat().isoformat(), journal)
         self.courier = Courier(self.world, self.journal)
-        self.desk = ExpressDesk(self.world, self.courier)
+        self.c2b = C2bDesk(self.world, self.courier)
+        self.pull = PullDesk(self.world)
+        initiators = InitiatorDesk(self.world, self.courier)
+        self.organisation = OrganisationDesk(self.world, initiators)
+        self.b2c = B2cDesk(self.world, initiators)
+        self.counter = CounterDesk(self.world)
+        self.desk = ExpressDesk(self.world, self.courier, self.c2b)
         self.web = application(__package__)
         self.web.before_request(loopback_names_only)
         self.gateway = Gateway(self.web, self.world, self.journal)
-        self.gateway.mount("/mpesa/stkpush/v1/processrequest", "stk", EXPRESS, self.desk.push)
-        self.gateway.mount("/mpesa/stkpushquery/v1/query", "query", EXPRESS, self.desk.query)
+        self._mount()
         self.web.register_blueprint(control.blueprint(self))
         self.web.register_blueprint(phone.blueprint(self))
         self.base_url = ""
         self._server: Server | None = None
+
+    def _mount(self) -> None:
+        """Every API of Daraja that there is here: path, exchange, product, handler."""
+        for path, exchange, product, handler in (
+            ("/mpesa/stkpush/v1/processrequest", "stk", products.EXPRESS, self.desk.push),
+            ("/mpesa/stkpushquery/v1/query", "query", products.EXPRESS, self.desk.query),
+            ("/mpesa/c2b/v1/registerurl", "c2b", products.C2B, self.c2b.register_v1),
+            ("/mpesa/c2b/v2/registerurl", "c2b", products.C2B, self.c2b.register_v2),
+            ("/mpesa/c2b/v1/simulate", "c2b", products.C2B, self.c2b.simulate),
+            ("/mpesa/c2b/v2/simulate", "c2b", products.C2B, self.c2b.simulate),
+            ("/pulltransactions/v1/register", "pull", products.PULL, self.pull.register),
+            ("/pulltransactions/v1/query", "pull", products.PULL, self.pull.query),
+            ("/mpesa/transactionstatus/v1/query", "status", products.STATUS, self.organisation.status),
+            ("/mpesa/accountbalance/v1/query", "balance", products.BALANCE, self.organisation.balance),
+            ("/mpesa/reversal/v1/request", "reversal", products.REVERSAL, self.organisation.reversal),
+            ("/mpesa/b2c/v1/paymentrequest", "b2c", products.B2C, self.b2c.pay_v1),
+            ("/mpesa/b2c/v3/paymentrequest", "b2c", products.B2C, self.b2c.pay_v3),
+            ("/mpesa/b2pochi/v1/paymentrequest", "b2c", products.B2C, self.b2c.pay_pochi),
+            ("/mpesa/qrcode/v1/generate", "qr", products.QR, self.counter.qr),
+            ("/sfcverify/v1/query/info", "lookup", products.LOOKUP, self.counter.organisation),
+        ):
+            self.gateway.mount(path, exchange, product, handler)
 
     # -- life
 
@@ -95,11 +132,14 @@ class Simulator:
 
     def add_app(
         self, consumer_key: str, consumer_secret: str, shortcode: str, *, passkey: str, till: str | None = None,
-        name: str = "", products: Iterable[str] = (EXPRESS,), max_balance: int | None = None,
+        name: str = "", products: Iterable[str] = products.PRODUCTS, max_balance: int | None = None,
+        validation: bool = False, initiators: Iterable[Mapping[str, Any]] = (),
     ) -> App:  # fmt: skip
         """An app and its merchant; with `till`, `shortcode` is the store number. The same key or shortcode is replaced.
 
-        A merchant keeps its balance when it is given again (a second app for it, or a new passkey).
+        A merchant keeps its balance and its URLs when it is given again (a second app for it, or a new passkey).
+        With `validation`, customers' payments by hand are put to its validation URL first. `initiators` are objects
+        {"name": ..., "password": ..., "roles": [...]}, with every role of `parties.ROLES` where none are named.
         """
         for code in filter(None, (shortcode, till)):
             if not re.fullmatch(r"[0-9]{5,7}", code):
@@ -107,9 +147,25 @@ class Simulator:
         with self.world.lock:
             made = Merchant(shortcode, passkey, name or f"MERCHANT {shortcode}", till, max_balance=max_balance)
             known = self.world.merchants.setdefault(shortcode, made)
-            known.passkey, known.name, known.till, known.max_balance = passkey, made.name, till, max_balance
+            known.passkey, known.name, known.till = passkey, made.name, till
+            known.max_balance, known.validation = max_balance, validation
+            known.initiators |= {made.name: made for made in (_initiator(**given) for given in initiators)}
             app = self.world.apps[consumer_key] = App(consumer_key, consumer_secret, shortcode, set(products))
             return app
+
+    def merchant(self, shortcode: str, **changes: Any) -> Merchant:
+        """The merchant with this PayBill or store number. Changes: name, balance, max_balance, validation."""
+        if unknown := set(changes) - {"name", "balance", "max_balance", "validation"}:
+            raise ValueError(f"a merchant has no {', '.join(sorted(unknown))}")
+        with self.world.lock:
+            known = self.world.merchant(shortcode)
+            vars(known).update(changes)
+            return known
+
+    def delete_urls(self, shortcode: str) -> None:
+        """As two operators do at the portal under Self Services, URL Management (build sheet 6.1)."""
+        with self.world.lock:
+            self.world.merchant(shortcode).urls = None
 
     def set_products(self, consumer_key: str, products: Iterable[str]) -> None:
         """Tokens already issued keep the products they were issued with."""
@@ -152,10 +208,15 @@ class Simulator:
             self.gateway.calm()
 
     def rule(self, knobs: Mapping[str, object], **match: Any) -> Rule:
-        """Knobs for some exchanges only: by shortcode, msisdn, consumer_key; `times` of them after the first `skip`."""
+        """Knobs for some exchanges only: by shortcode, msisdn, consumer_key, exchange (knobs.GROUPS).
+
+        The first `skip` of them pass; then it holds `times` times.
+        """
         Knobs().changed(knobs)
-        if unknown := set(match) - {"shortcode", "msisdn", "consumer_key", "times", "skip"}:
+        if unknown := set(match) - {"shortcode", "msisdn", "consumer_key", "exchange", "times", "skip"}:
             raise BadKnob(f"a rule has no {', '.join(sorted(unknown))}")
+        if match.get("exchange") not in (None, *GROUPS):
+            raise BadKnob(f"an exchange is one of {', '.join(GROUPS)}")
         with self.world.lock:
             made = Rule(len(self.world.rules) + 1, dict(knobs), **match)
             self.world.rules.append(made)
@@ -183,6 +244,17 @@ class Simulator:
             self.desk.answer(found[-1], action, pin)
             return found[-1]
 
+    # -- customers who pay by hand
+
+    def pay(self, msisdn: str, shortcode: str, amount: int, account: str = "", pin: str = "1234") -> Transaction:
+        """Lipa na M-Pesa at a PayBill with an account number, or at a till without.
+
+        Raises NotPossible if it is refused. Waits for the validation URL where the merchant has one, so the caller must
+        not hold the lock.
+        """
+        self.subscriber(msisdn)
+        return self.c2b.pay(msisdn, shortcode, amount, account, pin)
+
     # -- what happened
 
     def attempt(self, checkout_request_id: str) -> Attempt:
@@ -193,28 +265,75 @@ class Simulator:
         with self.world.lock:
             return list(self.world.attempts.values())
 
-    def book(self, shortcode: str | None = None) -> list[Receipt]:
+    def book(self, shortcode: str | None = None) -> list[Transaction]:
         """Every shilling that moved."""
         with self.world.lock:
-            return [line for line in self.world.book if shortcode in (None, line.shortcode)]
+            book = self.world.book
+            return list(book.lines if shortcode is None else book.of(shortcode))
+
+    def statement(self, shortcode: str, start: datetime | None = None, end: datetime | None = None) -> str:
+        """The organisation portal's export for a PayBill or store number: CSV.
+
+        Of all that moved from `start`, or 31 days before the end, to `end`, or now."""
+        with self.world.lock:
+            merchant, now = self.world.merchant(shortcode), self.clock.now()
+            last = now if end is None else end.timestamp()
+            first = last - STATEMENT_SECONDS if start is None else start.timestamp()
+            lines = self.world.book.between(shortcode, first, last)
+            return statement.export(merchant, lines, first, last, self.clock, self.world.knobs)
+
+    def transaction(self, receipt: str) -> Transaction:
+        with self.world.lock:
+            line = self.world.book.find(receipt)
+        if line is None:
+            raise Unknown(f"there is no transaction {receipt!r}")
+        return line
+
+    def reverse(self, receipt: str) -> Transaction:
+        """As Safaricom's care does for a customer: nobody is called back, only the statement shows it (11)."""
+        line = self.transaction(receipt)
+        with self.world.lock:
+            merchant = self.world.merchant(line.shortcode)
+            if line.kind not in ("stk", "c2b"):
+                raise NotPossible(f"{receipt} is no payment by a customer")
+            if refusal := self.world.book.refusal_of_reversal(line, merchant, line.amount):
+                raise NotPossible(f"{receipt} cannot be reversed: {refusal}")
+            return self.world.book.reverse(line, merchant, self.world.subscriber(line.msisdn), line.amount)
+
+    @staticmethod
+    def certificate() -> str:
+        """What encrypts initiator passwords, as PEM; the same at every start."""
+        return certificate.pem()
 
     def total(self, shortcode: str | None = None) -> int:
+        """What came in less what went out."""
         return sum(line.amount for line in self.book(shortcode))
 
-    def letters(self, checkout_request_id: str | None = None) -> list[Letter]:
-        """Callbacks sent, dropped, waiting and forged, with the receiver's answers."""
+    def letters(self, about: str | None = None) -> list[Letter]:
+        """All that was called back: sent, dropped, waiting and forged, with the receiver's answers.
+
+        `about` is a CheckoutRequestID, a receipt or a ConversationID.
+        """
         with self.world.lock:
-            return [m for m in self.courier.letters if checkout_request_id in (None, m.checkout_request_id)]
+            return [letter for letter in self.courier.letters if about in (None, letter.about)]
 
     # -- callbacks and time
 
-    def forge(self, checkout_request_id: str, forgery: str) -> None:
+    def forge(self, about: str, forgery: str) -> None:
+        """One forgery now: of the callback to a push (CheckoutRequestID), or of a C2B confirmation (receipt)."""
         if forgery not in FORGERIES:
             raise BadKnob(f"forgeries are {', '.join(FORGERIES)}")
-        self.desk.forge(self.attempt(checkout_request_id), forgery)
+        if about in self.world.attempts:
+            self.desk.forge(self.attempt(about), forgery)
+        else:
+            self.c2b.forge(self.transaction(about), forgery)
 
-    def resend(self, checkout_request_id: str) -> None:
-        self.desk.resend(self.attempt(checkout_request_id))
+    def resend(self, about: str) -> None:
+        """The genuine one once more, whatever the knobs dropped; `about` as for `forge`."""
+        if about in self.world.attempts:
+            self.desk.resend(self.attempt(about))
+        else:
+            self.c2b.resend(self.transaction(about))
 
     def flush_callbacks(self) -> None:
         self.courier.flush()
@@ -226,6 +345,12 @@ class Simulator:
 
     def wait_idle(self, timeout: float = 10.0) -> bool:
         return self.courier.wait_idle(timeout)
+
+
+def _initiator(name: str, password: str, roles: Iterable[str] = ROLES) -> Initiator:
+    if unknown := set(roles) - set(ROLES):
+        raise ValueError(f"there is no role {', '.join(sorted(unknown))}; roles are {', '.join(ROLES)}")
+    return Initiator(name, password, tuple(roles))
 
 
 def require_loopback(bind: str) -> str:

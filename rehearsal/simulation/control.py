@@ -25,9 +25,10 @@ class NotPossible(ValueError):
 
 
 def blueprint(about: str, routes: list[Route], knobs: type[KnobSet]) -> Blueprint:
-    """Serves (verb, path, handler). A handler gets the body and the parts of the path, and returns JSON or None.
+    """Serves (verb, path, handler). A handler gets the body and the parts of the path.
 
-    Unknown is answered with 404, NotPossible with 409, every other way to ask wrongly with 400.
+    It returns JSON, a response, or None for {"ok": true}. Unknown is answered with 404, NotPossible with 409, every
+    other way to ask wrongly with 400.
     """
     pages = Blueprint("control", __name__, url_prefix="/control")
 
@@ -64,7 +65,7 @@ def clock_routes(clock: Clock, advance: Callable[[float], None], shown: Callable
 
 
 def _view(handler: Handler) -> Handler:
-    def view(**path: str) -> tuple[Response, int]:
+    def view(**path: str) -> Response | tuple[Response, int]:
         body: Json = {}
         if request.method == "POST" and request.content_length:
             # Asking for the JSON content type also keeps plain web forms of other pages out.
@@ -74,6 +75,8 @@ def _view(handler: Handler) -> Handler:
             body = parsed
         try:
             answer = handler(body, **path)
+            if isinstance(answer, Response):
+                return answer
             return jsonify({"ok": True} if answer is None else answer), 200
         except Unknown as error:
             return jsonify(error=f"{error}"), 404

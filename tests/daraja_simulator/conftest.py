@@ -36,7 +36,7 @@ def listening() -> Iterator[Receiver]:
 def receiver(sim: Simulator, listening: Receiver) -> Receiver:
     for seen in (listening.raw, listening.paths, listening.hosts, listening.sources):
         seen.clear()
-    listening.status, listening.location, listening.on_callback = 200, "", None
+    listening.status, listening.location, listening.reply, listening.on_callback = 200, "", None, None
     return listening
 
 
@@ -48,3 +48,15 @@ def paybill(sim: Simulator, receiver: Receiver) -> Shop:
 @pytest.fixture
 def till(sim: Simulator, receiver: Receiver) -> Shop:
     return Shop(sim, receiver.url, "600100", "till-passkey", "till-key", "till-secret", "600200").register()
+
+
+@pytest.fixture
+def acting(sim: Simulator, paybill: Shop) -> Shop:
+    """A shop with an initiator, and 500 shillings on its account."""
+    initiator = {"name": "wavuapi", "password": "Secret#2026"}
+    sim.add_app(
+        paybill.key, paybill.secret, paybill.shortcode, passkey=paybill.passkey, name="PENDO WIFI",
+        initiators=[initiator],
+    )  # fmt: skip
+    sim.merchant(paybill.shortcode, balance=500)
+    return paybill

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.client
 import json
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from rehearsal.daraja import Simulator
 
@@ -59,6 +65,7 @@ class Receiver:
     hosts: list[str] = field(default_factory=list)
     sources: list[str | None] = field(default_factory=list)
     location: str = ""
+    reply: object = None
     on_callback: Callable[[], None] | None = None
 
     def __post_init__(self) -> None:
@@ -89,8 +96,11 @@ class Receiver:
         request.send_response(self.status)
         if self.location:
             request.send_header("Location", self.location)
-        request.send_header("Content-Length", "0")
+        answer = b"" if self.reply is None else json.dumps(self.reply).encode()
+        request.send_header("Content-Length", f"{len(answer)}")
         request.end_headers()
+        with contextlib.suppress(BrokenPipeError):  # the simulator did not wait
+            request.wfile.write(answer)
 
     @property
     def bodies(self) -> list[Any]:
@@ -104,6 +114,13 @@ class Receiver:
     def codes(self) -> list[Any]:
         return [callback["ResultCode"] for callback in self.callbacks]
 
+    def callbacks_of(self, path: str) -> list[Any]:
+        return [body for body, at in zip(self.bodies, self.paths, strict=True) if at.startswith(path)]
+
+    @staticmethod
+    def pause(seconds: float) -> None:
+        time.sleep(seconds)
+
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
@@ -111,6 +128,15 @@ class Receiver:
 
 def items(callback: Any) -> dict[str, Any]:
     return {item["Name"]: item.get("Value") for item in callback["CallbackMetadata"]["Item"]}
+
+
+def credential(sim: Simulator, password: str) -> str:
+    """As a client makes it: PKCS #1 v1.5 with the certificate, Base64."""
+    key = x509.load_pem_x509_certificate(sim.certificate().encode()).public_key()
+    assert isinstance(key, RSAPublicKey)
+    made = base64.b64encode(key.encrypt(password.encode(), padding.PKCS1v15())).decode()
+    assert len(made) == 344
+    return made
 
 
 @dataclass

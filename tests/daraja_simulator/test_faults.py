@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rehearsal.daraja import Simulator
-from tests.daraja_simulator.shop import ASHA, BARAKA, Receiver, Shop, items
+from tests.daraja_simulator.shop import ASHA, BARAKA, Receiver, Shop, ask, items
 
 PENDING = (500, "500.001.1001", "The transaction is being processed")
 
@@ -75,6 +75,20 @@ def test_an_error_may_follow_the_execution(sim: Simulator, paybill: Shop) -> Non
     sim.rule({"gateway.fault": "error_after_exec"}, times=1)
     assert paybill.push().status == 500
     assert len(sim.prompts(ASHA)) == 1
+
+
+def test_every_api_stands_behind_the_gateway(sim: Simulator, paybill: Shop) -> None:
+    paths = [
+        rule.rule for rule in sim.web.url_map.iter_rules() if not rule.rule.startswith(("/control", "/phone", "/oauth"))
+    ]
+    assert len(paths) == 16
+    for path in paths:
+        assert ask(sim.base_url, "GET", path).error == (405, "405.001", "GET Method Not Allowed")
+        assert ask(sim.base_url, "POST", path, {}).error[1] == "404.001.04"
+        assert paybill.post(path, b"{").error == (400, "400.002.05", "Invalid Request Payload")
+        sim.rule({"gateway.fault": "html_503"}, times=1)
+        assert paybill.post(path, {}).status == 503
+        assert paybill.post(path, {}).json["errorCode"].startswith("400.")
 
 
 def test_a_slow_answer(sim: Simulator, paybill: Shop) -> None:

@@ -135,3 +135,28 @@ def test_a_phone_that_is_off_gets_no_prompt(sim: Simulator, paybill: Shop, recei
     assert receiver.codes == [1037]
     ask(sim.base_url, "POST", f"/phone/{ASHA}/power", b"on=yes", FORM)
     assert sim.subscriber(ASHA).reachable
+
+
+def test_a_person_pays_from_the_menu(sim: Simulator, paybill: Shop, till: Shop) -> None:
+    link = page(sim, f"/phone/{ASHA}").select_one("a.button")
+    assert link is not None
+    menu = page(sim, str(link["href"]))
+    form = menu.select_one("form.prompt")
+    assert form is not None
+    assert [option["value"] for option in form.select("option")] == [paybill.shortcode, till.till]
+    # The page must not be fetched anew under the fingers of someone who types.
+    assert menu.select("meta[http-equiv=refresh]") == []
+    fields = {"shortcode": paybill.shortcode, "account": "7001<", "amount": "50", "pin": "0000"}
+    refused = ask(sim.base_url, "POST", str(form["action"]), urlencode(fields).encode(), FORM)
+    assert refused.status == 409
+    assert 'value="7001&lt;"' in refused.text
+    assert "You have entered the wrong PIN." in refused.text
+    paid = ask(sim.base_url, "POST", str(form["action"]), urlencode(fields | {"pin": "1234"}).encode(), FORM)
+    assert (paid.status, paid.headers["Location"]) == (303, f"/phone/{ASHA}")
+    (line,) = sim.book(paybill.shortcode)
+    assert (line.amount, line.reference) == (50, "7001<")
+    assert "sent to PENDO WIFI for account 7001<" in text(page(sim, f"/phone/{ASHA}"))
+    for wrong in ({"amount": "1.5"}, {"amount": ""}, {"shortcode": ""}, {"account": ""}):
+        body = urlencode(fields | {"pin": "1234"} | wrong).encode()
+        assert ask(sim.base_url, "POST", str(form["action"]), body, FORM).status == 409
+    assert len(sim.book()) == 1

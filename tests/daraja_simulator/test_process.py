@@ -16,7 +16,7 @@ import pytest
 from rehearsal.daraja import Simulator, require_loopback
 from rehearsal.daraja.__main__ import main
 from rehearsal.daraja.journal import masked
-from tests.daraja_simulator.shop import ASHA, Shop, ask
+from tests.daraja_simulator.shop import ASHA, Shop, ask, credential
 
 ROOT = Path(__file__).parents[2]
 
@@ -72,14 +72,22 @@ def test_a_page_elsewhere_cannot_drive_it(sim: Simulator) -> None:
     assert ask(sim.base_url, "POST", "/control/knobs", b'{"stk.lock": "off"}', form).status == 400
 
 
-def test_the_journal_keeps_no_secrets(sim: Simulator, paybill: Shop) -> None:
+def test_the_journal_keeps_no_secrets(sim: Simulator, acting: Shop) -> None:
+    paybill = acting
     checkout = paybill.checkout()
     sim.answer(checkout, "pin")
-    assert sim.wait_idle()
+    sealed = credential(sim, "Secret#2026")
+    paybill.post("/mpesa/b2c/v1/paymentrequest", {
+        "InitiatorName": "wavuapi", "SecurityCredential": sealed, "CommandID": "BusinessPayment", "Amount": 10,
+        "PartyA": paybill.shortcode, "PartyB": ASHA, "Remarks": "refund", "ResultURL": paybill.callback_url,
+        "QueueTimeOutURL": paybill.callback_url,
+    })  # fmt: skip
+    sim.advance(1)
     log = json.dumps(list(sim.journal.lines))
-    for secret in (paybill.bearer, paybill.secret, paybill.passkey, ASHA, ASHA[3:], checkout, "3f" * 32):
+    for secret in (paybill.bearer, paybill.secret, paybill.passkey, ASHA, ASHA[3:], checkout, sealed, "3f" * 32):
         assert secret not in log
-    assert '"exchange": "callback"' in log
+    for exchange in ("callback", "b2c", "b2c_result"):
+        assert f'"exchange": "{exchange}"' in log
     assert masked({"Password": "x", "Amount": 50, "PhoneNumber": 254712345678}) == {
         "Password": "***", "Amount": 50, "PhoneNumber": "******678",
     }  # fmt: skip

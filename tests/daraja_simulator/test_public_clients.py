@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rehearsal.daraja import Simulator
-from tests.daraja_simulator.shop import ASHA, Receiver, Shop
+from tests.daraja_simulator.shop import ASHA, Receiver, Shop, credential
 
 
 def test_daraja_v3(sim: Simulator, paybill: Shop, receiver: Receiver) -> None:
@@ -82,3 +82,74 @@ def test_mpesa_daraja_mcp(sim: Simulator, paybill: Shop, receiver: Receiver) -> 
     assert sim.wait_idle()
     told = helpers.parse_callback(receiver.bodies[0])
     assert (told["success"], told["receipt"]) == (True, sim.book()[0].receipt)
+
+
+# -- what daraja-v3 and mpesakit know beyond the push
+
+
+def told(sim: Simulator, receiver: Receiver) -> Any:
+    """The newest that was called back, once it is there."""
+    sim.advance(1)
+    return receiver.bodies[-1]
+
+
+def test_daraja_v3_registers_pays_out_and_asks(sim: Simulator, acting: Shop, receiver: Receiver) -> None:
+    mpesa: Any = pytest.importorskip("mpesa")
+    client = mpesa.MpesaClient(acting.key, acting.secret, acting.shortcode, acting.passkey, base_url=sim.base_url)
+    assert client.c2b_register_urls(receiver.url, receiver.url)["ResponseCode"] == "0"
+    with pytest.raises(mpesa.MpesaError, match="already registered"):
+        client.c2b_register_urls(receiver.url, receiver.url)
+    urls = {
+        "callback_url": receiver.url, "queue_timeout_url": receiver.url, "initiator_name": "wavuapi",
+        "security_credential": credential(sim, "Secret#2026"),
+    }  # fmt: skip
+    sent = client.b2c("0712345678", 100, "Refund", **urls)
+    assert told(sim, receiver)["Result"]["ConversationID"] == sent.conversation_id
+    assert sim.total() == -100
+    client.account_balance(**urls)
+    assert "Utility Account|KES|400.00" in str(told(sim, receiver))
+
+
+def test_mpesakit_registers_asks_reverses_and_draws(sim: Simulator, acting: Shop, receiver: Receiver) -> None:
+    kit: Any = pytest.importorskip("mpesakit")
+    client = kit.MpesaClient(consumer_key=acting.key, consumer_secret=acting.secret, environment="sandbox")
+    client.http_client.base_url = sim.base_url
+    number = int(acting.shortcode)
+    assert client.c2b.register_url(number, "Completed", receiver.url, receiver.url).is_successful()
+    line = sim.pay(ASHA, acting.shortcode, 300, "A1")
+    schemas: Any = pytest.importorskip("mpesakit.c2b.schemas")
+    assert sim.wait_idle()
+    confirmed = schemas.C2BValidationRequest(**receiver.bodies[-1])
+    assert (confirmed.TransID, confirmed.TransAmount) == (line.receipt, 300)
+    secret = credential(sim, "Secret#2026")
+    asked = client.transactions.query_status(
+        "wavuapi", secret, line.receipt, number, 4, receiver.url, receiver.url, remarks="OK"
+    )
+    assert asked.is_successful()
+    assert told(sim, receiver)["Result"]["ResultCode"] == 0
+    sent = client.reversal.reverse("wavuapi", secret, line.receipt, 300, number, receiver.url, receiver.url, "back")
+    assert sent.is_successful()
+    assert told(sim, receiver)["Result"]["ResultCode"] == 0
+    assert sim.total() == 0
+    drawn = client.dynamic_qr.generate("PENDO WIFI", "INV1", 50, "PB", acting.shortcode, "300")
+    assert drawn.is_successful()
+
+
+def test_mpesa_daraja_mcp_pulls(sim: Simulator, acting: Shop) -> None:
+    """Its tool for Pull Transactions posts the same four fields."""
+    client_module: Any = pytest.importorskip("mpesa_mcp.client")
+    config = client_module.Config(env="sandbox", consumer_key=acting.key, consumer_secret=acting.secret)
+    config.base_url = sim.base_url
+    line = sim.pay(ASHA, acting.shortcode, 300, "A1")
+
+    async def pull() -> Any:
+        client = client_module.DarajaClient(config)
+        number = {"ShortCode": acting.shortcode}
+        urls = {"RequestType": "Pull", "NominatedNumber": ASHA, "CallBackURL": acting.callback_url}
+        await client.post("/pulltransactions/v1/register", number | urls)
+        window = {"StartDate": "2026-11-20 00:00:00", "EndDate": "2099-01-01 00:00:00", "OffSetValue": "0"}
+        answer = await client.post("/pulltransactions/v1/query", number | window)
+        await client.aclose()
+        return answer
+
+    assert asyncio.run(pull())["Response"][0][0]["transactionId"] == line.receipt

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.daraja import Simulator
+from rehearsal.daraja import PRODUCTS, Simulator
 from rehearsal.simulation import NotPossible
 from tests.daraja_simulator.shop import ASHA, BARAKA, Receiver, Shop, ask, items
 
@@ -220,7 +220,7 @@ def test_the_control_api_does_the_same(sim: Simulator, paybill: Shop, receiver: 
         "name": "NURU",
     }
     assert control("POST", "/apps", app) == {
-        "consumer_key": "api-key", "shortcode": "555000", "products": ["M-PESA EXPRESS"],
+        "consumer_key": "api-key", "shortcode": "555000", "products": sorted(PRODUCTS),
     }  # fmt: skip
     shop = Shop(sim, receiver.url, "555000", "pk", "api-key", "api-secret")
     checkout = shop.checkout()
@@ -246,6 +246,11 @@ def test_the_control_api_does_the_same(sim: Simulator, paybill: Shop, receiver: 
         ("/knobs", {"callback.lose": 1}, 400),
         ("/knobs", {"callback.drop": "often"}, 400),
         ("/rules", {"knobs": {"stk.lock": "off"}, "tenant": "x"}, 400),
+        ("/rules", {"knobs": {"callback.drop": 1}, "exchange": "nowhere"}, 400),
+        ("/c2b", {"msisdn": ASHA}, 400),
+        ("/c2b", {"msisdn": ASHA, "shortcode": "555555", "amount": 5}, 409),
+        ("/transactions/UKL0000000/reverse", {}, 404),
+        ("/merchants/555555", {"validation": True}, 404),
         ("/script", {"msisdn": "0712345678", "outcomes": ["pay"]}, 400),
         ("/script", {"msisdn": ASHA, "outcomes": ["dance"]}, 400),
         ("/apps", {"consumer_key": "k"}, 400),

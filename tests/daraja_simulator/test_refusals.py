@@ -139,9 +139,9 @@ def test_words_in_the_callback_url(sim: Simulator, paybill: Shop, word: str) -> 
     refused = paybill.push(CallBackURL=url)
     assert refused.error == (400, "400.003.02", "Bad Request")
     assert "CallBackURL contains" in refused.headers["X-Simulator-Reason"]
-    sim.set_knobs({"stk.url_refusal": "400.002.02"})
+    sim.set_knobs({"gateway.url_refusal": "400.002.02"})
     assert paybill.push(CallBackURL=url).error[2] == "Bad Request - Invalid CallBackURL"
-    sim.set_knobs({"stk.url_words": "lenient"})
+    sim.set_knobs({"gateway.url_words": "lenient"})
     assert paybill.push(CallBackURL=url).status == 200
 
 
