@@ -11,6 +11,7 @@ from flask_babel import force_locale
 from flask_babel import gettext as _
 
 from config import Settings
+from tenants import payments
 from wavu import accounts, mail, outbox
 from wavu.outbox import Queue
 from wavu.tenancy import current_tenant
@@ -101,39 +102,75 @@ def tell_credential_changed(event: dict[str, Any]) -> Outside:
 
 def tell_owners_suspended(event: dict[str, Any]) -> None:
     """Why their console and portal are closed: a message of its own for each owner."""
-    _tell_each_owner("suspended", event)
+    _tell_each_owner("suspended", event["at"], event)
 
 
 def tell_owners_resumed(event: dict[str, Any]) -> None:
     """That they are open again: a message of its own for each owner."""
-    _tell_each_owner("resumed", event)
+    _tell_each_owner("resumed", event["at"], event)
 
 
-def _tell_each_owner(what: str, event: dict[str, Any]) -> None:
+def tell_owners_mpesa_fault(event: dict[str, Any]) -> None:
+    """That customers cannot pay until somebody mends the account: a message of its own for each owner, once a day."""
+    _tell_each_owner("mpesa_fault", f"{event['account_id']} {event['found_on']}", event)
+
+
+def _tell_each_owner(what: str, once: str, event: dict[str, Any]) -> None:
     for membership, person in accounts.members():
         if membership.role == "owner":
             payload = {**event, "what": what, "person_id": str(person.id)}
-            outbox.put(Queue.MESSAGES, "tell_owner", f"{what} {event['at']} {person.id}", payload)
+            outbox.put(Queue.MESSAGES, "tell_owner", f"{what} {once} {person.id}", payload)
 
 
 def tell_owner(payload: dict[str, Any]) -> Outside:
-    """One owner's message. Somebody who left the team meanwhile gets none."""
+    """One owner's message. Somebody who left the team meanwhile gets none; nor is a mended fault told."""
     person_id = UUID(payload["person_id"])
     member = next((member for member in accounts.members() if member.person.id == person_id), None)
     if member is None or member.membership.role != "owner":
         return
-    name = current_tenant().name
     with force_locale(member.person.locale):
-        if payload["what"] == "suspended":
-            subject = _("%(name)s is suspended on Wavu", name=name)
-            text = _(
-                "Hello,\n\nThe console and the portal of %(name)s are closed for now. Reason: %(reason)s\n\n"
-                "Nothing was deleted. Answer this message to talk to us.",
-                name=name,
-                reason=payload["reason"],
-            )
-        else:
-            subject = _("%(name)s is open again on Wavu", name=name)
-            text = _("Hello,\n\nThe console and the portal of %(name)s are open again.", name=name)
-        message = mail.Message(to=member.person.email, subject=subject, text=text)
+        said = _WORDS[payload["what"]](payload)
+    if said is None:
+        return
+    subject, text = said
+    message = mail.Message(to=member.person.email, subject=subject, text=text)
     yield lambda: mail.send(message)
+
+
+def _suspended(payload: dict[str, Any]) -> tuple[str, str]:
+    name = current_tenant().name
+    text = _(
+        "Hello,\n\nThe console and the portal of %(name)s are closed for now. Reason: %(reason)s\n\n"
+        "Nothing was deleted. Answer this message to talk to us.",
+        name=name,
+        reason=payload["reason"],
+    )
+    return _("%(name)s is suspended on Wavu", name=name), text
+
+
+def _resumed(_payload: dict[str, Any]) -> tuple[str, str]:
+    name = current_tenant().name
+    text = _("Hello,\n\nThe console and the portal of %(name)s are open again.", name=name)
+    return _("%(name)s is open again on Wavu", name=name), text
+
+
+def _mpesa_fault(payload: dict[str, Any]) -> tuple[str, str] | None:
+    account, name = payments.find_account(UUID(payload["account_id"])), current_tenant().name
+    if account.fault is None:
+        return None
+    text = _(
+        "Hello,\n\nCustomers of %(name)s cannot pay: M-Pesa payments fail at %(account)s.\n\n%(fault)s\n\n"
+        "The console shows when payments work again:\n%(link)s",
+        name=name,
+        account=account.label,
+        fault=_(account.fault),
+        link=f"{_origin('console')}/",
+    )
+    return _("%(name)s: M-Pesa payments fail", name=name), text
+
+
+_WORDS: dict[str, Callable[[dict[str, Any]], tuple[str, str] | None]] = {
+    "suspended": _suspended,
+    "resumed": _resumed,
+    "mpesa_fault": _mpesa_fault,
+}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tenants import payments
-from tenants.payments import CallbackArrived, StkAsked
+from tenants.payments import CallbackArrived, MpesaFaultFound, StkAsked
 from wavu.accounts import CredentialChanged, PasswordResetAsked, PasswordResetMade, PersonInvited
 from wavu.events import Reaction, react
 from wavu.outbox import Queue
@@ -33,6 +33,7 @@ JOBS: dict[str, Job] = {
     "tell_credential_changed": outreach.tell_credential_changed,
     "tell_owners_suspended": outreach.tell_owners_suspended,
     "tell_owners_resumed": outreach.tell_owners_resumed,
+    "tell_owners_mpesa_fault": outreach.tell_owners_mpesa_fault,
     "tell_owner": outreach.tell_owner,
     "forget_old_sessions": housekeeping.forget_old_sessions,
     "forget_old_keys": housekeeping.forget_old_keys,
@@ -43,6 +44,7 @@ def install() -> None:
     """Declares every event's reactions. Called once, by create_app."""
     react(StkAsked, Reaction("send_stk", Queue.DARAJA))
     react(CallbackArrived, Reaction("settle_callback", Queue.SETTLEMENT))
+    react(MpesaFaultFound, Reaction("tell_owners_mpesa_fault", Queue.MESSAGES))
     react(PersonInvited, Reaction("send_invitation", Queue.MESSAGES))
     react(PasswordResetAsked, Reaction("make_password_reset", Queue.MESSAGES))
     react(PasswordResetMade, Reaction("send_password_reset", Queue.MESSAGES))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Blueprint, current_app, g, render_template
@@ -7,6 +8,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
+from tenants import payments
 from wavu import accounts, audit, clock, tenancy
 from wavu.errors import N_
 from wavu.tenancy import NameKind
@@ -36,7 +38,7 @@ add_activity_page(
 def home() -> ResponseReturnValue:
     hosts = tenancy.names(NameKind.HOST)
     settings = current_app.extensions["settings"]
-    may_audit = "audit.see" in g.permissions
+    may_audit, may_mpesa = "audit.see" in g.permissions, "mpesa.see" in g.permissions
     return render_template(
         "console/home.html",
         greeting=_greeting(g.signed_in.person.name.split()[0]),
@@ -45,9 +47,25 @@ def home() -> ResponseReturnValue:
         team_size=len(accounts.members()),
         waiting_invitations=len(accounts.invitations()),
         second_factor_on=g.signed_in.person.second_factor_on,
+        may_mpesa=may_mpesa,
+        mpesa=_mpesa_accounts() if may_mpesa else [],
         may_audit=may_audit,
         entries=entries(audit.trail(limit=8)) if may_audit else [],
     )
+
+
+def _mpesa_accounts() -> list[dict[str, Any]]:
+    environments = {"rehearsal": _("Rehearsal"), "sandbox": _("Sandbox"), "production": _("Production")}
+    return [
+        {
+            "label": account.label,
+            "store": account.business_short_code if account.kind == "till" else None,
+            "environment": environments[account.environment],
+            "fault": _(account.fault) if account.fault else None,
+            "since": account.fault_since,
+        }
+        for account in payments.list_accounts()
+    ]
 
 
 def _greeting(name: str) -> str:

@@ -5,9 +5,9 @@ is credited once, whoever reports it; a tenant's credentials are sealed and neve
 """
 
 from tenants.payments.callbacks import MAX_BODY_BYTES, may_be_token, receive
-from tenants.payments.events import CallbackArrived, StkAsked
+from tenants.payments.events import CallbackArrived, MpesaFaultFound, StkAsked
 from tenants.payments.models import InboundEvent, MpesaAccount, PaymentIntent, ProviderReceipt
-from tenants.payments.mpesa_accounts import active_account, add_account, find_account
+from tenants.payments.mpesa_accounts import active_account, add_account, find_account, list_accounts
 from tenants.payments.refusals import NotReady, PromptOpen, TooManyPrompts
 from tenants.payments.settle import PaidNoReceipt, Settled, settle_callback, settle_query
 from tenants.payments.stk import OPEN, PROMPT_SECONDS, latest_intent, query_stk, request_stk, send_stk, wait_after
@@ -19,6 +19,7 @@ __all__ = [
     "CallbackArrived",
     "InboundEvent",
     "MpesaAccount",
+    "MpesaFaultFound",
     "NotReady",
     "PaidNoReceipt",
     "PaymentIntent",
@@ -31,6 +32,7 @@ __all__ = [
     "add_account",
     "find_account",
     "latest_intent",
+    "list_accounts",
     "may_be_token",
     "query_stk",
     "receive",

@@ -28,8 +28,9 @@ class MpesaAccount(TenantRow):
     consumer_secret_sealed: Mapped[bytes]
     passkey_sealed: Mapped[bytes]
     active: Mapped[bool] = mapped_column(default=True)
-    # What the tenant must mend, in words for them; None while all is well.
+    # What the tenant must mend, in words for them, and since when; None while all is well.
     fault: Mapped[str | None]
+    fault_since: Mapped[datetime | None]
     token_sealed: Mapped[bytes | None]
     token_expires_at: Mapped[datetime | None]
     # Until when one process may fetch a token for all others.
@@ -39,6 +40,11 @@ class MpesaAccount(TenantRow):
     consumer_secret = Sealed("consumer_secret_sealed")
     passkey = Sealed("passkey_sealed")
     token = Sealed("token_sealed")
+
+    @property
+    def label(self) -> str:
+        """The number that customers pay to, as Safaricom calls it in every language: `PayBill 600100`."""
+        return f"{'PayBill' if self.kind == 'paybill' else 'Till'} {self.party_b}"
 
     @property
     def shortcode_group(self) -> str:

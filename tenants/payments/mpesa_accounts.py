@@ -12,10 +12,14 @@ from sqlalchemy import or_, select, update
 from config import Settings
 from tenants.payments import daraja
 from tenants.payments.classify import Meaning, Verdict
+from tenants.payments.events import MpesaFaultFound
 from tenants.payments.models import MpesaAccount
 from tenants.payments.refusals import NotReady
 from wavu import audit, clock, ids
 from wavu.db import db, transaction
+from wavu.errors import N_
+from wavu.events import announce
+from wavu.tenancy import current_tenant
 
 # A token is dropped two minutes before its end (build sheet 3).
 _SPARE = timedelta(seconds=120)
@@ -24,14 +28,18 @@ _LOOKS = 60
 
 # What the tenant reads when an answer of Daraja names a thing that only they can mend.
 FIXES = {
-    "consumer_key": "The consumer key or secret is wrong: copy both again from your Daraja app.",
-    "shortcode": "The shortcode is not known to this Daraja app: check the number and that the app has gone live.",
-    "passkey": "The passkey does not fit the shortcode: paste the one that Safaricom mailed after go-live.",
-    "product": "Your Daraja app lacks the M-Pesa Express product: add it in the Daraja portal.",
-    "store_and_till": "The store number and the till number do not belong together: check both, and PayBill or Till.",
-    "balance_limit": "Your M-Pesa account is full: move money to your bank.",
-    "account_status": "Safaricom has restricted your M-Pesa account: call them.",
+    "consumer_key": N_("The consumer key or secret is wrong: copy both again from your Daraja app."),
+    "shortcode": N_("The shortcode is not known to this Daraja app: check the number and that the app has gone live."),
+    "passkey": N_("The passkey does not fit the shortcode: paste the one that Safaricom mailed after go-live."),
+    "product": N_("Your Daraja app lacks the M-Pesa Express product: add it in the Daraja portal."),
+    "store_and_till": N_(
+        "The store number and the till number do not belong together: check both, and PayBill or Till."
+    ),
+    "balance_limit": N_("Your M-Pesa account is full: move money to your bank."),
+    "account_status": N_("Safaricom has restricted your M-Pesa account: call them."),
 }
+# An accepted push does not disprove these: only money that arrives does.
+_MENDED_BY_MONEY = [FIXES[fix] for fix in ("store_and_till", "balance_limit", "account_status")]
 
 
 def add_account(
@@ -56,6 +64,11 @@ def active_account() -> MpesaAccount:
     if account is None:
         raise NotReady
     return account
+
+
+def list_accounts() -> list[MpesaAccount]:
+    """Those that take the current tenant's payments, oldest first."""
+    return list(db.session.scalars(select(MpesaAccount).where(MpesaAccount.active).order_by(MpesaAccount.created_at)))
 
 
 def find_account(account_id: UUID) -> MpesaAccount:
@@ -84,14 +97,25 @@ def open_app(account: MpesaAccount) -> daraja.App:
 
 
 def note_fault(account_id: UUID, fix: str | None) -> None:
-    """Says on the account what the tenant must mend; None when a request has worked."""
+    """Says on the account what the tenant must mend, if it is that, and has the owners told when it is news."""
     words = FIXES.get(fix) if fix else None
-    if fix is not None and words is None:
+    if words is None:
         return
-    db.session.execute(
+    news = db.session.execute(
         update(MpesaAccount)
         .where(MpesaAccount.id == account_id, MpesaAccount.fault.is_distinct_from(words))
-        .values(fault=words)
+        .values(fault=words, fault_since=clock.now())
+        .returning(MpesaAccount.id)
+    )
+    if news.first() is not None:
+        announce(MpesaFaultFound(account_id, clock.local_date(clock.now(), current_tenant().timezone)))
+
+
+def note_works(account_id: UUID, *, paid: bool) -> None:
+    """A push was accepted, or even `paid`: whatever that disproves is no longer wrong."""
+    disproved = MpesaAccount.fault.is_not(None) if paid else MpesaAccount.fault.not_in(_MENDED_BY_MONEY)
+    db.session.execute(
+        update(MpesaAccount).where(MpesaAccount.id == account_id, disproved).values(fault=None, fault_since=None)
     )
 
 

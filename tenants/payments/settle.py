@@ -14,7 +14,7 @@ from tenants.payments import callbacks, classify, stk
 from tenants.payments.callbacks import StkResult
 from tenants.payments.classify import Verdict
 from tenants.payments.models import InboundEvent, MpesaAccount, PaymentIntent, ProviderReceipt
-from tenants.payments.mpesa_accounts import find_account, note_fault
+from tenants.payments.mpesa_accounts import find_account, note_fault, note_works
 from wavu import clock, ids
 from wavu.db import db
 
@@ -159,6 +159,7 @@ def _credit(account: MpesaAccount, intent: PaymentIntent, said: StkResult, sourc
             transaction_id=posted,
         )
     )
+    note_works(account.id, paid=True)
     pays = intent.state != "succeeded" and said.amount_cents == intent.amount_cents
     if pays:
         intent.state, intent.receipt, intent.code, intent.settled_at = "succeeded", said.receipt, None, clock.now()

@@ -20,7 +20,7 @@ from tenants.payments import classify, daraja
 from tenants.payments.classify import Meaning, Verdict
 from tenants.payments.events import StkAsked
 from tenants.payments.models import PaymentIntent
-from tenants.payments.mpesa_accounts import active_account, find_account, note_fault, open_app, token_for
+from tenants.payments.mpesa_accounts import active_account, find_account, note_fault, note_works, open_app, token_for
 from tenants.payments.refusals import PromptOpen, TooManyPrompts, TooManyPromptsToday
 from wavu import clock, ids, outbox
 from wavu.db import db
@@ -172,7 +172,7 @@ def _record_push(intent: PaymentIntent, answer: daraja.Accepted | daraja.NotAcce
         intent.checkout_request_id = intent.checkout_request_id or answer.checkout_request_id
         if intent.state == "submitting":
             intent.state = "pending"
-        note_fault(intent.mpesa_account_id, None)
+        note_works(intent.mpesa_account_id, paid=False)
         _schedule_query(intent, 0)
         return
     if intent.state != "submitting":

@@ -6,9 +6,13 @@ import re
 
 from playwright.sync_api import Browser
 
+from tenants import payments
+from tenants.payments import mpesa_accounts
 from tests.browser.site import CONSOLE, Site
 from tests.browser.visitor import Visitor, code, visit
 from tests.world import PASSWORD
+from wavu.db import transaction
+from wavu.tenancy import tenant_scope
 
 
 def test_an_owners_day(chromium: Browser, site: Site, script: bool) -> None:
@@ -177,3 +181,20 @@ def test_a_change_that_matters_asks_for_the_password_again(chromium: Browser, si
         visitor.fill(password=PASSWORD)
         visitor.press("Continue")
         assert visitor.heading() == "Team"
+
+
+def test_mpesa_that_needs_mending(chromium: Browser, site: Site, script: bool) -> None:
+    isp = site.isp("Mending Net", f"mending-{int(script)}")
+    numbers = {"kind": "till", "business_short_code": "600200", "party_b": "5123456"}
+    secrets = {"consumer_key": "key", "consumer_secret": "secret", "passkey": "passkey"}
+    with visit(chromium, site, script=script) as owner:
+        owner.sign_in(CONSOLE, isp.owner.email)
+        owner.sees("There is no M-Pesa account yet")
+        with site.app.app_context(), tenant_scope(isp.id), transaction():
+            account = payments.add_account(environment="sandbox", **numbers, **secrets)
+            mpesa_accounts.note_fault(account.id, "store_and_till")
+        owner.go(CONSOLE)
+        owner.sees("M-Pesa payments fail at Till 5123456", within="h2")
+        owner.look("console home mpesa fails")
+        owner.go(CONSOLE, "/?lang=sw")
+        owner.look("console home mpesa fails sw")
