@@ -12,7 +12,7 @@ from flask_babel import get_locale
 from markupsafe import escape
 
 from tenants import checkout
-from tenants.portal import arrival, shelf, ticket, words
+from tenants.portal import arrival, shelf, ticket, words, yours
 from tenants.portal.arrival import Arrival
 from tenants.portal.frame import address, bp, links, render, respond
 from tenants.portal.frame import gettext as _
@@ -161,7 +161,10 @@ _SPLIT = re.compile("([" + "".join(_MARKS.values()) + "])")
 
 
 def _shop(came: Arrival, front: Storefront, said: Said) -> Response:
-    """The first page. As it is at first sight it is rendered once and kept; what is one phone's is filled in."""
+    """The first page. As it is at first sight it is rendered once and kept; what is one phone's is filled in.
+
+    A page that says more to one phone is rendered for it alone.
+    """
     new = Ticket(ticket.new_nonce(), front.digest, came.mac, came.login_url, came.original_url)
     here = came.arguments()
     filled = {
@@ -170,8 +173,9 @@ def _shop(came: Arrival, front: Storefront, said: Said) -> Response:
         "home_url": address("/", here),
         "language": next(url for _code, _name, url, current in links("/", here) if not current),
     }
-    if said != Said():
-        html, policy = _render(front, said, filled)
+    cards = yours.cards(came)
+    if said != Said() or cards:
+        html, policy = _render(front, said, filled, cards)
         response = respond(html, policy)
         response.status_code = said.status
         return response
@@ -184,7 +188,9 @@ def _shop(came: Arrival, front: Storefront, said: Said) -> Response:
     return respond("".join([values.get(part, part) for part in kept.parts]), kept.policy)
 
 
-def _render(front: Storefront, said: Said, filled: dict[str, str]) -> tuple[str, str]:
+def _render(
+    front: Storefront, said: Said, filled: dict[str, str], cards: tuple[dict[str, Any], ...] = ()
+) -> tuple[str, str]:
     tenant: Tenant = g.tenant
     language_links = tuple(
         (code, name, filled["language"], current) for code, name, _url, current in links("/") if not current
@@ -192,6 +198,7 @@ def _render(front: Storefront, said: Said, filled: dict[str, str]) -> tuple[str,
     data: dict[str, Any] = {
         "packages": shelf.faces(front.offers, tenant.currency, said.chosen),
         "notice": said.notice,
+        "yours": cards,
         "phone": said.phone,
         "phone_error": said.phone_error,
         "state": filled["state"],

@@ -6,13 +6,11 @@ Every GET may be repeated at will, but for the hop to the router, which makes a 
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from flask import Response, current_app, g, jsonify, redirect, request
 from flask.typing import ResponseReturnValue
-from flask_babel import format_datetime
 
 from config import Settings
 from tenants import checkout
@@ -141,7 +139,7 @@ def _state_page(path: str, now: Progress, *, back: bool) -> tuple[str, dict[str,
     if now.state in {"paid", "online"}:
         return "done.html", {
             "ended": ended,
-            "until": until(now.ends_at) if now.ends_at else None,
+            "until": shelf.until(now.ends_at) if now.ends_at else None,
             "go_url": go_url,
             **_onward(now.original_url),
         }
@@ -163,13 +161,3 @@ def _onward(url: str | None) -> dict[str, str | None]:
 
 def _minutes(seconds: int) -> str:
     return f"{seconds // 60}:{seconds % 60:02}"
-
-
-def until(instant: datetime) -> str:
-    """An instant as a customer says it, in the ISP's zone."""
-    tenant: Tenant = g.tenant
-    days = (clock.local_date(instant, tenant.timezone) - clock.local_date(clock.now(), tenant.timezone)).days
-    time = format_datetime(instant, "HH:mm")
-    if days in (0, 1):
-        return _("Today, %(time)s", time=time) if days == 0 else _("Tomorrow, %(time)s", time=time)
-    return _("%(day)s, %(time)s", day=str(format_datetime(instant, "EEE d MMM")), time=time)

@@ -67,6 +67,7 @@ def _render(
         "script_url": SCRIPT,
         "notice": None,
         "packages": _PACKAGES,
+        "yours": (),
         "state": "a signed ticket",
         "buy_url": "/buy",
         "phone": "",
