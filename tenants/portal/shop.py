@@ -14,7 +14,7 @@ from markupsafe import escape
 from tenants import checkout
 from tenants.portal import arrival, shelf, ticket, words, yours
 from tenants.portal.arrival import Arrival
-from tenants.portal.frame import address, bp, links, render, respond
+from tenants.portal.frame import address, bp, links, refusal, render, respond
 from tenants.portal.frame import gettext as _
 from tenants.portal.storefront import Kept, Storefront, storefront
 from tenants.portal.ticket import Ticket
@@ -111,7 +111,9 @@ def buy() -> ResponseReturnValue:
     except Refused as no:
         if no.kind not in (Kind.CONFLICT, Kind.TOO_MANY):
             raise
-        return refuse(STATUS[no.kind], _(no.message) % no.facts)
+        if isinstance(no, checkout.PromptOpen) and (asked := yours.asked_of(came, number)):
+            return redirect(address(f"/w/{asked}"), 303)
+        return refuse(STATUS[no.kind], refusal(no))
     return redirect(address(f"/w/{was.nonce}"), 303)
 
 

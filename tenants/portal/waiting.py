@@ -17,7 +17,7 @@ from tenants import checkout
 from tenants.checkout import Progress, Purchase
 from tenants.portal import arrival, shelf, ticket, words
 from tenants.portal.arrival import Arrival
-from tenants.portal.frame import address, bp, links, page
+from tenants.portal.frame import address, bp, links, page, refusal
 from tenants.portal.frame import gettext as _
 from tenants.portal.shop import router_notice
 from wavu import clock, money
@@ -75,7 +75,7 @@ def again(nonce: str) -> ResponseReturnValue:
     except Refused as no:
         if no.kind not in (Kind.CONFLICT, Kind.TOO_MANY):
             raise
-        return _show(nonce, _(no.message) % no.facts, STATUS[no.kind])
+        return _show(nonce, refusal(no), STATUS[no.kind])
     return redirect(address(f"/w/{nonce}"), 303)
 
 

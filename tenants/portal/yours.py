@@ -9,6 +9,7 @@ from tenants.checkout import Held
 from tenants.portal import shelf
 from tenants.portal.arrival import Arrival
 from tenants.portal.frame import address
+from wavu.phone import Phone
 
 
 def held(came: Arrival) -> tuple[Held, ...]:
@@ -27,3 +28,8 @@ def cards(came: Arrival) -> tuple[dict[str, Any], ...]:
         }
         for one in held(came)
     )
+
+
+def asked_of(came: Arrival, phone: Phone) -> str | None:
+    """The purchase of this very device for which that phone has a request open."""
+    return next((one.nonce for one in held(came) if one.phone == phone.e164), None)

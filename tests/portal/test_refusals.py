@@ -196,13 +196,34 @@ def test_a_changed_price_is_shown_before_it_is_asked_for(customer: Customer, cou
 
 
 def test_one_phone_gets_one_prompt_at_a_time(customer: Customer, counter: Counter) -> None:
-    isp = counter.world.a
-    customer.buys(isp)
+    """Paying again on the same device leads to the request; another device reads how long to wait."""
+    isp, other = counter.world.a, counter.world.b
+    nonce = customer.buys(isp)
     customer.opens(isp)
-    assert customer.pays(isp).status_code == 409
-    assert "A request is open on this phone." in customer.text
-    assert customer.form()["phone"] == "0712 345 678"
+    assert nonce_of(customer.pays(isp)) == nonce
+    for arrival in ({"mac": "02:AB:CD:00:00:02"}, {"mac": ""}, {"lo": ""}):
+        customer.opens(isp, **arrival)
+        assert customer.pays(isp).status_code == 409
+        assert "A request is open on this phone. Finish it, or wait 2 minutes." in customer.text
+        assert customer.form()["phone"] == "0712 345 678"
     assert len(counter.purchases(isp)) == len(counter.intents(isp)) == 1
+    assert customer.buys(other) != nonce
+
+
+@pytest.mark.parametrize(
+    ("ago", "words"),
+    [(3, "subiri dakika 2."), (59, "subiri dakika 2."), (60, "subiri dakika 1."), (90, "subiri sekunde 30.")],
+)
+def test_the_wait_is_told_in_words(customer: Customer, counter: Counter, ago: int, words: str) -> None:
+    isp = counter.world.a
+    with clock.fixed(clock.now()):
+        nonce = customer.buys(isp)
+        counter.answer(isp, nonce, "failed", "1032", ago=ago + 0.5)
+        customer.opens(isp, "sw")
+        assert customer.pays(isp).status_code == 409
+        assert words in customer.text
+        customer.browser.post(isp.host, f"/w/{nonce}/again?lang=sw")
+        assert words in customer.text
 
 
 def test_an_isp_without_mpesa_says_so(customer: Customer, counter: Counter) -> None:
