@@ -16,7 +16,7 @@ from tenants.subscribers import Device
 from wavu import clock
 from wavu.db import db
 from wavu.errors import NotFound
-from wavu.phone import mask
+from wavu.phone import Phone
 from wavu.tenancy import Tenant
 
 
@@ -90,7 +90,7 @@ def progress(nonce: str) -> Progress:
         max(0, int(payments.PROMPT_SECONDS - age)),
         found.receipt,
         found.ends_at,
-        mask(found.phone),
+        Phone(found.phone).masked,
         f"{found.name} · {found.party_b}",
         *purchase,
     )

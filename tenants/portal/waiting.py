@@ -156,7 +156,9 @@ def _state_page(path: str, now: Progress, *, back: bool) -> tuple[str, dict[str,
 def _onward(url: str | None) -> dict[str, str | None]:
     """Where the customer was going, checked again: it was a stranger's word when it was stored."""
     checked, _paying = arrival.destination(url or "", g.site.host)
-    return {"onward_url": checked, "onward_host": urlsplit(checked).hostname if checked else None}
+    host = urlsplit(checked).hostname if checked else None
+    # The number of a host tells a person nothing.
+    return {"onward_url": checked, "onward_host": host if host and re.search("[a-z]", host) else None}
 
 
 def _minutes(seconds: int) -> str:
