@@ -46,8 +46,8 @@ class Phone:
 
     @property
     def masked(self) -> str:
-        """Enough for its owner to know it, too little for anyone else: 2547••••678."""
-        return mask(self.e164)
+        """Enough for its owner to know it, too little for anyone else: 0712 ••• 678."""
+        return f"0{self.e164[4:7]} ••• {self.e164[-3:]}" if self.is_kenyan_mobile else mask(self.e164)
 
 
 def mask(number: str) -> str:

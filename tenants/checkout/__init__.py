@@ -5,7 +5,7 @@ lies in the wallet.
 """
 
 from tenants.checkout.models import Purchase
-from tenants.checkout.progress import Progress, progress
+from tenants.checkout.progress import Held, Progress, held_by, progress
 from tenants.checkout.purchases import (
     AlreadyBought,
     begin,
@@ -19,6 +19,7 @@ from tenants.payments import NotReady, PromptOpen, TooManyPrompts
 
 __all__ = [
     "AlreadyBought",
+    "Held",
     "NotReady",
     "Progress",
     "PromptOpen",
@@ -27,6 +28,7 @@ __all__ = [
     "begin",
     "find_purchase",
     "hand_back",
+    "held_by",
     "progress",
     "settle_callback",
     "settle_query",

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, and_, bindparam, func, select, true
+from sqlalchemy import BigInteger, Row, and_, bindparam, func, literal, null, select, true, union_all
 
 from tenants import payments
 from tenants.access import Entitlement
 from tenants.checkout.models import Purchase
 from tenants.payments import MpesaAccount, PaymentIntent
+from tenants.subscribers import Device
 from wavu import clock
 from wavu.db import db
 from wavu.errors import NotFound
-from wavu.phone import mask
+from wavu.phone import Phone
 from wavu.tenancy import Tenant
 
 
@@ -89,7 +90,7 @@ def progress(nonce: str) -> Progress:
         max(0, int(payments.PROMPT_SECONDS - age)),
         found.receipt,
         found.ends_at,
-        mask(found.phone),
+        Phone(found.phone).masked,
         f"{found.name} · {found.party_b}",
         *purchase,
     )
@@ -109,3 +110,71 @@ def _state(found: Row[Any], age: float) -> tuple[str, int]:
         return "no_reply", retry_in
     names = {"created": "requested", "submitting": "requested", "pending": "prompted", "unknown": "checking"}
     return names[found.state], retry_in
+
+
+class Held(NamedTuple):
+    """A purchase that a device can go on with: paid and running (`ends_at`), or its prompt is open on `phone`."""
+
+    nonce: str
+    terms: dict[str, Any]
+    ends_at: datetime | None
+    been_online: bool
+    phone: str | None
+
+
+# Somebody who comes back later than this starts anew.
+_OPEN_FOR = timedelta(minutes=3)
+_DEVICE = Device.__table__.c
+
+
+def _some_left(used: Any, cap: str) -> Any:
+    return func.coalesce(used < _RIGHT.policy[cap].astext.cast(BigInteger), true())
+
+
+_RUNNING = (
+    select(
+        _BOUGHT.nonce, _BOUGHT.terms, _RIGHT.ends_at, _RIGHT.activated_at.is_not(None).label("been_online"),
+        null().label("phone"),
+    )
+    .join(_RIGHT.id.table, and_(_RIGHT.tenant_id == _BOUGHT.tenant_id, _RIGHT.purchase_id == _BOUGHT.id))
+    .join(
+        _DEVICE.id.table,
+        and_(
+            _DEVICE.tenant_id == _RIGHT.tenant_id,
+            _DEVICE.subscriber_id == _RIGHT.subscriber_id,
+            _DEVICE.mac == _BOUGHT.mac,
+        ),
+    )
+    .where(
+        _DEVICE.tenant_id == func.app.tenant_id(),
+        _DEVICE.mac == bindparam("mac"),
+        _RIGHT.starts_at <= bindparam("now"),
+        _RIGHT.ends_at > bindparam("now"),
+        _some_left(_RIGHT.used_seconds, "time_cap_seconds"),
+        _some_left(_RIGHT.used_bytes, "data_cap_bytes"),
+    )
+    .order_by(_RIGHT.ends_at.desc())
+    .limit(1)
+)  # fmt: skip
+_ASKED = (
+    select(_BOUGHT.nonce, _BOUGHT.terms, null(), literal(False), _INTENT.phone)
+    .join(_INTENT.id.table, and_(_INTENT.tenant_id == _BOUGHT.tenant_id, _INTENT.purchase_id == _BOUGHT.id))
+    .where(
+        _INTENT.tenant_id == func.app.tenant_id(),
+        _INTENT.state.in_(payments.OPEN),
+        _INTENT.created_at > bindparam("since"),
+        _BOUGHT.mac == bindparam("mac"),
+        _BOUGHT.state == "open",
+    )
+    .order_by(_INTENT.id.desc())
+    .limit(1)
+)
+_HELD = union_all(_RUNNING, _ASKED)
+
+
+def held_by(mac: str) -> tuple[Held, ...]:
+    """What a device need not buy again: of its packages that run and are not used up the one that ends last, and its
+    last prompt that may still be answered.
+    """
+    now = clock.now()
+    return tuple(Held(*row) for row in db.session.execute(_HELD, {"mac": mac, "now": now, "since": now - _OPEN_FOR}))

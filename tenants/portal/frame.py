@@ -9,7 +9,9 @@ from urllib.parse import urlencode
 from flask import Blueprint, Response, g, request
 from flask_babel import get_locale, get_translations
 
+from tenants.checkout import PromptOpen
 from tenants.portal import themes
+from wavu.errors import N_, Refused
 from wavu.phone import Phone
 from wavu.tenancy import Tenant
 from wavu.web.assets import asset_url
@@ -29,6 +31,8 @@ _CSP = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
+_OPEN = N_("A request is open on this phone. Finish it, or wait %(time)s.")
+
 
 def gettext(message: str, /, **values: object) -> str:
     """A text in the reader's language."""
@@ -39,6 +43,19 @@ def gettext(message: str, /, **values: object) -> str:
 def ngettext(one: str, many: str, num: int) -> str:
     """As gettext, for a number of things; the text names it %(num)d."""
     return str(get_translations().ngettext(one, many, num)) % {"num": num}
+
+
+def refusal(no: Refused) -> str:
+    """A business no in the reader's language."""
+    if isinstance(no, PromptOpen):
+        return gettext(_OPEN, time=_wait(int(no.facts["seconds"])))
+    return gettext(no.message) % no.facts
+
+
+def _wait(seconds: int) -> str:
+    if seconds < 60:
+        return ngettext("%(num)d second", "%(num)d seconds", seconds)
+    return ngettext("%(num)d minute", "%(num)d minutes", -(-seconds // 60))
 
 
 def address(path: str, arguments: Arguments = ()) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import Any
 
-from flask_babel import get_locale
+from flask import g
+from flask_babel import format_datetime, get_locale
 
 from tenants.catalog import Offer
 from tenants.portal.frame import gettext, ngettext
-from wavu import money
+from wavu import clock, money
+from wavu.tenancy import Tenant
 
 Shelf = tuple[Offer, ...]
 
@@ -88,3 +91,13 @@ def _size(count: int) -> str:
 
 def _short(number: float) -> str:
     return f"{number:.1f}".removesuffix(".0")
+
+
+def until(instant: datetime) -> str:
+    """An instant as a customer says it, in the ISP's zone."""
+    tenant: Tenant = g.tenant
+    days = (clock.local_date(instant, tenant.timezone) - clock.local_date(clock.now(), tenant.timezone)).days
+    time = format_datetime(instant, "HH:mm")
+    if days in (0, 1):
+        return gettext("Today, %(time)s", time=time) if days == 0 else gettext("Tomorrow, %(time)s", time=time)
+    return gettext("%(day)s, %(time)s", day=str(format_datetime(instant, "EEE d MMM")), time=time)

@@ -12,9 +12,9 @@ from flask_babel import get_locale
 from markupsafe import escape
 
 from tenants import checkout
-from tenants.portal import arrival, shelf, ticket, words
+from tenants.portal import arrival, shelf, ticket, words, yours
 from tenants.portal.arrival import Arrival
-from tenants.portal.frame import address, bp, links, render, respond
+from tenants.portal.frame import address, bp, links, refusal, render, respond
 from tenants.portal.frame import gettext as _
 from tenants.portal.storefront import Kept, Storefront, storefront
 from tenants.portal.ticket import Ticket
@@ -23,7 +23,6 @@ from wavu.errors import N_, Kind, Refused
 from wavu.phone import Phone
 from wavu.tenancy import Tenant
 from wavu.web.access import public
-from wavu.web.errors import STATUS
 from wavu.web.security import csrf, limiter
 
 # A whole hotspot may share one public address: this stops a flood of prompts, checkout paces each phone.
@@ -43,11 +42,10 @@ class BadPhone(ValueError):
 
 
 class Said(NamedTuple):
-    """What the page says back to a form, or to a router. `status` is that of the answer."""
+    """What the page says back to a form, or to a router, and what was typed into that form."""
 
     notice: str | None = None
     phone_error: str | None = None
-    status: int = 200
     phone: str = ""
     chosen: str = ""
 
@@ -60,7 +58,8 @@ def home() -> ResponseReturnValue:
     if came.paying is not None:
         # On its way back from the router to a purchase: that page knows what was paid, this one would ask for it again.
         return redirect(address(f"/w/{came.paying}", [("back", "1"), ("err", request.args.get("err", "")[:300])]))
-    return _shop(came, front, Said(router_notice(request.args.get("err", ""))))
+    refused = ticket.uncover(request.args.get("said", ""))
+    return _shop(came, front, Said(*refused) if refused else Said(router_notice(request.args.get("err", ""))))
 
 
 def router_notice(err: str) -> str | None:
@@ -83,35 +82,41 @@ def buy_again() -> ResponseReturnValue:
 @limiter.limit(_PRESSES)
 @public(scope="tenant")
 def buy() -> ResponseReturnValue:
-    """Guarded by its signed ticket instead of a cookie: see ticket.py."""
+    """Guarded by its signed ticket instead of a cookie: see ticket.py.
+
+    Every answer is a redirect: a page that is the answer to a form cannot be gone back to, nor reloaded.
+    """
     opened, front = ticket.unseal(request.form.get("state", "")), storefront()
     phone, chosen = request.form.get("phone", "")[:40].strip(), request.form.get("package", "")[:40]
+
+    def refuse(came: Arrival, notice: str | None = None, phone_error: str | None = None) -> ResponseReturnValue:
+        said = ticket.cover(Said(notice, phone_error, phone, chosen))
+        return redirect(address("/", [*came.arguments(), ("said", said)]), 303)
+
     if opened.ticket is None or ticket.is_from_elsewhere():
-        return _shop(Arrival(), front, Said(_(_FORGED), status=400, phone=phone, chosen=chosen))
+        return refuse(Arrival(), _(_FORGED))
     was, came = opened.ticket, _came_by(opened.ticket, front)
-
-    def refuse(status: int, notice: str | None = None, phone_error: str | None = None) -> Response:
-        return _shop(came, front, Said(notice, phone_error, status, phone, chosen))
-
     if not opened.fresh:
-        return refuse(400, _(_STALE))
+        return refuse(came, _(_STALE))
     try:
         package_id = UUID(chosen)
     except ValueError:
-        return refuse(422, _(_CHOOSE))
+        return refuse(came, _(_CHOOSE))
     try:
         number = read_phone(phone)
     except BadPhone as bad:
-        return refuse(422, None, _(str(bad)))
+        return refuse(came, None, _(str(bad)))
     if was.shelf != front.digest and _is_new(was.nonce):
-        return refuse(409, _(_CHANGED))
+        return refuse(came, _(_CHANGED))
     try:
         with savepoint():
             _begin(was, came, package_id, number)
     except Refused as no:
         if no.kind not in (Kind.CONFLICT, Kind.TOO_MANY):
             raise
-        return refuse(STATUS[no.kind], _(no.message) % no.facts)
+        if isinstance(no, checkout.PromptOpen) and (asked := yours.asked_of(came, number)):
+            return redirect(address(f"/w/{asked}"), 303)
+        return refuse(came, refusal(no))
     return redirect(address(f"/w/{was.nonce}"), 303)
 
 
@@ -161,7 +166,10 @@ _SPLIT = re.compile("([" + "".join(_MARKS.values()) + "])")
 
 
 def _shop(came: Arrival, front: Storefront, said: Said) -> Response:
-    """The first page. As it is at first sight it is rendered once and kept; what is one phone's is filled in."""
+    """The first page. As it is at first sight it is rendered once and kept; what is one phone's is filled in.
+
+    A page that says more to one phone is rendered for it alone.
+    """
     new = Ticket(ticket.new_nonce(), front.digest, came.mac, came.login_url, came.original_url)
     here = came.arguments()
     filled = {
@@ -170,11 +178,10 @@ def _shop(came: Arrival, front: Storefront, said: Said) -> Response:
         "home_url": address("/", here),
         "language": next(url for _code, _name, url, current in links("/", here) if not current),
     }
-    if said != Said():
-        html, policy = _render(front, said, filled)
-        response = respond(html, policy)
-        response.status_code = said.status
-        return response
+    cards = yours.cards(came)
+    if said != Said() or cards:
+        html, policy = _render(front, said, filled, cards)
+        return respond(html, policy)
     language = str(get_locale())
     kept = front.pages.get(language)
     if kept is None:
@@ -184,7 +191,9 @@ def _shop(came: Arrival, front: Storefront, said: Said) -> Response:
     return respond("".join([values.get(part, part) for part in kept.parts]), kept.policy)
 
 
-def _render(front: Storefront, said: Said, filled: dict[str, str]) -> tuple[str, str]:
+def _render(
+    front: Storefront, said: Said, filled: dict[str, str], cards: tuple[dict[str, Any], ...] = ()
+) -> tuple[str, str]:
     tenant: Tenant = g.tenant
     language_links = tuple(
         (code, name, filled["language"], current) for code, name, _url, current in links("/") if not current
@@ -192,6 +201,7 @@ def _render(front: Storefront, said: Said, filled: dict[str, str]) -> tuple[str,
     data: dict[str, Any] = {
         "packages": shelf.faces(front.offers, tenant.currency, said.chosen),
         "notice": said.notice,
+        "yours": cards,
         "phone": said.phone,
         "phone_error": said.phone_error,
         "state": filled["state"],

@@ -1,18 +1,24 @@
-"""The one hidden field of the pay form: what the page knew when it was shown, signed.
+"""The one hidden field of the pay form: what the page knew when it was shown, signed. And the way back of a form that
+is refused: what was typed and what is wrong with it, enciphered in the page's address for a few minutes.
 
-It takes the place of a cookie with a CSRF token. The small browser that opens by itself on an iPhone keeps no cookies,
-so that check would lock those customers out; and there is no signed-in state here that a foreign site could abuse: the
-form does nothing but ask the phone whose number is typed in, which anyone can do. What must hold is that the form is
-ours, young and this host's, and that sending it twice is one purchase: the signature with its time and the nonce
-inside see to that. Browsers that say where a form comes from (Sec-Fetch-Site) are believed on top.
+The field takes the place of a cookie with a CSRF token. The small browser that opens by itself on an iPhone keeps no
+cookies, so that check would lock those customers out; and there is no signed-in state here that a foreign site could
+abuse: the form does nothing but ask the phone whose number is typed in, which anyone can do. What must hold is that
+the form is ours, young and this host's, and that sending it twice is one purchase: the signature with its time and
+the nonce inside see to that. Browsers that say where a form comes from (Sec-Fetch-Site) are believed on top.
 """
 
 from __future__ import annotations
 
+import base64
 import functools
+import hmac
+import json
 import secrets
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from cryptography.fernet import Fernet, InvalidToken
 from flask import current_app, g, request
 from itsdangerous import (
     BadData,
@@ -27,6 +33,7 @@ from config import Settings
 from wavu import clock
 
 MAX_AGE = 3600
+_COVERED_SECONDS = 300
 
 
 class _Signer(TimestampSigner):
@@ -81,11 +88,41 @@ def is_from_elsewhere() -> bool:
     return request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}
 
 
+def cover(said: Iterable[str | None]) -> str:
+    """Enciphered, not only signed: a phone number is among it, and addresses are kept in histories and logs."""
+    return _cipher().encrypt_at_time(json.dumps(list(said)).encode(), int(clock.now().timestamp())).decode()
+
+
+def uncover(text: str) -> list[Any] | None:
+    """None for what is not ours, another host's or too old."""
+    try:
+        return list(json.loads(_cipher().decrypt_at_time(text, _COVERED_SECONDS, int(clock.now().timestamp()))))
+    except (InvalidToken, ValueError):
+        return None
+
+
 def _serializer() -> URLSafeTimedSerializer:
+    return _made(_secret(), f"portal-form|{_here()}")
+
+
+def _cipher() -> Fernet:
+    return _keyed(_secret(), f"portal-said|{_here()}")
+
+
+def _secret() -> str:
     settings: Settings = current_app.extensions["settings"]
-    return _made(settings.secret_key.get_secret_value(), f"portal-form|{g.site.host}|{g.site.tenant_id}")
+    return settings.secret_key.get_secret_value()
+
+
+def _here() -> str:
+    return f"{g.site.host}|{g.site.tenant_id}"
 
 
 @functools.lru_cache(1000)
 def _made(key: str, salt: str) -> URLSafeTimedSerializer:
     return _Serializer(key, salt=salt, signer=_Signer)
+
+
+@functools.lru_cache(1000)
+def _keyed(key: str, salt: str) -> Fernet:
+    return Fernet(base64.urlsafe_b64encode(hmac.digest(key.encode(), salt.encode(), "sha256")))

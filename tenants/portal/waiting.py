@@ -6,20 +6,18 @@ Every GET may be repeated at will, but for the hop to the router, which makes a 
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from flask import Response, current_app, g, jsonify, redirect, request
 from flask.typing import ResponseReturnValue
-from flask_babel import format_datetime
 
 from config import Settings
 from tenants import checkout
 from tenants.checkout import Progress, Purchase
 from tenants.portal import arrival, shelf, ticket, words
 from tenants.portal.arrival import Arrival
-from tenants.portal.frame import address, bp, links, page
+from tenants.portal.frame import address, bp, links, page, refusal
 from tenants.portal.frame import gettext as _
 from tenants.portal.shop import router_notice
 from wavu import clock, money
@@ -77,7 +75,7 @@ def again(nonce: str) -> ResponseReturnValue:
     except Refused as no:
         if no.kind not in (Kind.CONFLICT, Kind.TOO_MANY):
             raise
-        return _show(nonce, _(no.message) % no.facts, STATUS[no.kind])
+        return _show(nonce, refusal(no), STATUS[no.kind])
     return redirect(address(f"/w/{nonce}"), 303)
 
 
@@ -141,7 +139,7 @@ def _state_page(path: str, now: Progress, *, back: bool) -> tuple[str, dict[str,
     if now.state in {"paid", "online"}:
         return "done.html", {
             "ended": ended,
-            "until": until(now.ends_at) if now.ends_at else None,
+            "until": shelf.until(now.ends_at) if now.ends_at else None,
             "go_url": go_url,
             **_onward(now.original_url),
         }
@@ -158,18 +156,10 @@ def _state_page(path: str, now: Progress, *, back: bool) -> tuple[str, dict[str,
 def _onward(url: str | None) -> dict[str, str | None]:
     """Where the customer was going, checked again: it was a stranger's word when it was stored."""
     checked, _paying = arrival.destination(url or "", g.site.host)
-    return {"onward_url": checked, "onward_host": urlsplit(checked).hostname if checked else None}
+    host = urlsplit(checked).hostname if checked else None
+    # The number of a host tells a person nothing.
+    return {"onward_url": checked, "onward_host": host if host and re.search("[a-z]", host) else None}
 
 
 def _minutes(seconds: int) -> str:
     return f"{seconds // 60}:{seconds % 60:02}"
-
-
-def until(instant: datetime) -> str:
-    """An instant as a customer says it, in the ISP's zone."""
-    tenant: Tenant = g.tenant
-    days = (clock.local_date(instant, tenant.timezone) - clock.local_date(clock.now(), tenant.timezone)).days
-    time = format_datetime(instant, "HH:mm")
-    if days in (0, 1):
-        return _("Today, %(time)s", time=time) if days == 0 else _("Tomorrow, %(time)s", time=time)
-    return _("%(day)s, %(time)s", day=str(format_datetime(instant, "EEE d MMM")), time=time)

@@ -27,7 +27,7 @@ def test_paid_and_entitled_on_a_paybill_and_on_a_till(shop: Shop, which: str) ->
     assert shop.progress(tenant.id, nonce).state == "requested"
     shop.work("send_stk")
     progress = shop.progress(tenant.id, nonce)
-    assert (progress.state, progress.phone_masked) == ("prompted", "2547••••678")
+    assert (progress.state, progress.phone_masked) == ("prompted", "0712 ••• 678")
     assert progress.pay_to == f"{tenant.name} · {'600100' if which == 'a' else '5123456'}"
     shop.sim.answer(MSISDN, "pin")
     assert shop.sim.wait_idle()

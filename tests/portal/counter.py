@@ -9,7 +9,7 @@ from uuid import UUID
 from flask import Flask
 from sqlalchemy import select
 
-from tenants import access, catalog, checkout, network, payments
+from tenants import access, catalog, checkout, network, payments, subscribers
 from tenants.catalog import Package
 from tenants.checkout import Purchase
 from tenants.payments import PaymentIntent
@@ -82,6 +82,8 @@ class Counter(NamedTuple):
             ends_at = catalog.ends_at(purchase.terms, now, "Africa/Nairobi")
             access.grant(purchase.id, purchase.subscriber_id, purchase.terms, ends_at, starts_at=now)
             purchase.state, purchase.bought_at = "bought", now
+            if purchase.mac is not None:
+                subscribers.bind_device(purchase.mac, purchase.subscriber_id)
 
     def online(self, isp: Isp, nonce: str) -> None:
         """The router has reported the first session."""

@@ -36,6 +36,17 @@ class Customer:
         (form,) = self.browser.page.select("form[data-pay]")
         return self.browser.post(isp.host, str(form["action"]), self.form() | {"phone": phone} | changes)
 
+    def refused(self, isp: Isp, phone: str = PHONE, **changes: Any) -> TestResponse:
+        """Presses the button and is led back to the shop, which says why."""
+        return self.follows(isp, self.pays(isp, phone, **changes))
+
+    def follows(self, isp: Isp, response: TestResponse) -> TestResponse:
+        assert response.status_code == 303, response.text
+        assert (response.location or "").startswith("/?"), response.location
+        page = self.browser.get(isp.host, response.location or "")
+        assert page.status_code == 200
+        return page
+
     def buys(self, isp: Isp, language: str | None = None, phone: str = PHONE, **changes: str) -> str:
         """Opens the portal and pays; returns the purchase's nonce."""
         self.opens(isp, language, **changes)

@@ -35,7 +35,7 @@ def _statements(seen: list[str], ask: Callable[[], object]) -> int:
 def test_a_page_sends_few_statements(customer: Customer, counter: Counter, statements: list[str]) -> None:
     isp = counter.world.a
     nonce = customer.buys(isp)
-    assert _statements(statements, lambda: customer.opens(isp)) == 2
+    assert _statements(statements, lambda: customer.opens(isp)) == 3
     assert _statements(statements, lambda: customer.browser.get(isp.host)) == 2
     assert _statements(statements, lambda: customer.looks(isp, nonce)) == 3
     assert _statements(statements, lambda: customer.state(isp, nonce)) == 3

@@ -106,7 +106,28 @@ def test_a_web_address_is_a_link_that_names_its_host(url: str) -> None:
     assert arrival.destination(url, "isp-a.wavu.test") == (url, None)
 
 
-@pytest.mark.parametrize("name", ["err", "dst", "mac", "ip", "srv", "lang", "back", "state", "package", "phone"])
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://127.0.1.10/", "Go on"),
+        ("http://10.5.50.1:8080/x", "Go on"),
+        ("http://Example.com/", "Go on to example.com"),
+        ("http://1.example.com/", "Go on to 1.example.com"),
+    ],
+)
+def test_a_host_is_named_where_it_has_a_name(customer: Customer, counter: Counter, url: str, words: str) -> None:
+    for isp in (counter.world.a, counter.world.b):
+        nonce = customer.buys(isp, dst=url)
+        counter.paid(isp, nonce)
+        counter.online(isp, nonce)
+        customer.looks(isp, nonce)
+        (onward,) = customer.browser.page.select("main a.button")
+        assert (onward["href"], onward.text) == (url, words)
+
+
+@pytest.mark.parametrize(
+    "name", ["err", "dst", "mac", "ip", "srv", "lang", "back", "state", "package", "phone", "said"]
+)
 @pytest.mark.parametrize("text", SCRIPTS)
 def test_nothing_in_the_address_runs_or_leads_astray(
     customer: Customer, counter: Counter, name: str, text: str
@@ -134,7 +155,7 @@ def test_form_values_come_back_as_text(customer: Customer, counter: Counter) -> 
     isp = counter.world.a
     for text in SCRIPTS:
         customer.opens(isp)
-        customer.pays(isp, text[:40])
+        customer.refused(isp, text[:40])
         assert len(customer.browser.page.find_all("script")) == 1
         assert not customer.browser.page.find_all(["img", "svg", "b.x"])
 

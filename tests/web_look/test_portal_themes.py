@@ -35,7 +35,7 @@ _PACKAGES = tuple(
     for number in range(3)
 )  # fmt: skip
 _ORDER = {
-    "name": "1 <i>hour</i>", "price": "KES 10", "pay_to": "Mama <b>Njeri</b> Net · 600100", "phone": "2547••••678",
+    "name": "1 <i>hour</i>", "price": "KES 10", "pay_to": "Mama <b>Njeri</b> Net · 600100", "phone": "0712 ••• 678",
     "receipt": "TKN4H7XQ2M", "state": "", "url": "/w/1", "status_url": "/w/1/status.json",
 }  # fmt: skip
 
@@ -67,6 +67,7 @@ def _render(
         "script_url": SCRIPT,
         "notice": None,
         "packages": _PACKAGES,
+        "yours": (),
         "state": "a signed ticket",
         "buy_url": "/buy",
         "phone": "",
