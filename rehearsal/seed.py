@@ -17,9 +17,9 @@ from sqlalchemy import select
 
 from config import Settings, load
 from rehearsal.servers import write_private
-from tenants import network, payments, subscribers
+from tenants import mpesa, network, subscribers
 from tenants.catalog import Package
-from tenants.payments import MpesaAccount
+from tenants.mpesa import MpesaAccount
 from wavu import accounts, clock, ids, tenancy
 from wavu.accounts import Membership, Person, second_factor
 from wavu.app import create_app
@@ -186,7 +186,7 @@ def _shop(isp: Isp, kept: dict[str, str]) -> None:
         db.session.flush()
     if db.session.scalar(select(MpesaAccount.id).limit(1)) is None:
         kind, business, party = isp.mpesa
-        payments.add_account(
+        mpesa.add_account(
             environment="rehearsal", kind=kind, business_short_code=business, party_b=party, **_daraja(isp, kept)
         )
     if subscribers.by_username(_line(isp)) is None:

@@ -11,7 +11,7 @@ from flask_babel import force_locale
 from flask_babel import gettext as _
 
 from config import Settings
-from tenants import payments
+from tenants import mpesa
 from wavu import accounts, mail, outbox
 from wavu.outbox import Queue
 from wavu.tenancy import current_tenant
@@ -155,7 +155,7 @@ def _resumed(_payload: dict[str, Any]) -> tuple[str, str]:
 
 
 def _mpesa_fault(payload: dict[str, Any]) -> tuple[str, str] | None:
-    account, name = payments.find_account(UUID(payload["account_id"])), current_tenant().name
+    account, name = mpesa.find_account(UUID(payload["account_id"])), current_tenant().name
     if account.fault is None:
         return None
     text = _(

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tenants import payments
-from tenants.payments import CallbackArrived, MpesaFaultFound, StkAsked
+from tenants.mpesa import MpesaFaultFound
+from tenants.payments import CallbackArrived, StkAsked
 from wavu.accounts import CredentialChanged, PasswordResetAsked, PasswordResetMade, PersonInvited
 from wavu.events import Reaction, react
 from wavu.outbox import Queue

@@ -15,7 +15,8 @@ from tenants.checkout.purchases import (
     settle_query,
     try_again,
 )
-from tenants.payments import NotReady, PromptOpen, TooManyPrompts
+from tenants.mpesa import NotReady
+from tenants.payments import PromptOpen, TooManyPrompts
 
 __all__ = [
     "AlreadyBought",

@@ -11,7 +11,8 @@ from sqlalchemy import BigInteger, Row, and_, bindparam, func, literal, null, se
 from tenants import payments
 from tenants.access import Entitlement
 from tenants.checkout.models import Purchase
-from tenants.payments import MpesaAccount, PaymentIntent
+from tenants.mpesa import MpesaAccount
+from tenants.payments import PaymentIntent
 from tenants.subscribers import Device
 from wavu import clock
 from wavu.db import db

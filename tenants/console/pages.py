@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from tenants import payments
+from tenants import mpesa
 from wavu import accounts, audit, clock, tenancy
 from wavu.errors import N_
 from wavu.tenancy import NameKind
@@ -64,7 +64,7 @@ def _mpesa_accounts() -> list[dict[str, Any]]:
             "fault": _(account.fault) if account.fault else None,
             "since": account.fault_since,
         }
-        for account in payments.list_accounts()
+        for account in mpesa.list_accounts()
     ]
 
 

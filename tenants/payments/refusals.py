@@ -3,11 +3,6 @@ from __future__ import annotations
 from wavu.errors import N_, Kind, Refused
 
 
-class NotReady(Refused):
-    kind = Kind.CONFLICT
-    message = N_("Paying by M-Pesa is not set up here yet. Ask the team for help.")
-
-
 class PromptOpen(Refused):
     kind = Kind.CONFLICT
     message = N_("A request is open on this phone. Finish it, or wait %(seconds)s seconds.")

@@ -8,13 +8,13 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
-from tenants import ledger
+from tenants import ledger, mpesa
 from tenants.ledger import Leg
-from tenants.payments import callbacks, classify, stk
+from tenants.mpesa import MpesaAccount, classify
+from tenants.mpesa.classify import Verdict
+from tenants.payments import callbacks, stk
 from tenants.payments.callbacks import StkResult
-from tenants.payments.classify import Verdict
-from tenants.payments.models import InboundEvent, MpesaAccount, PaymentIntent, ProviderReceipt
-from tenants.payments.mpesa_accounts import find_account, note_fault, note_works
+from tenants.payments.models import InboundEvent, PaymentIntent, ProviderReceipt
 from wavu import clock, ids
 from wavu.db import db
 
@@ -106,7 +106,7 @@ def _failure(intent: PaymentIntent, code: str, meaning: classify.Meaning) -> str
         return "pending"
     intent.code = code
     intent.state = "review" if meaning.verdict is Verdict.REVIEW else "failed"
-    note_fault(intent.mpesa_account_id, meaning.fix)
+    mpesa.note_fault(intent.mpesa_account_id, meaning.fix)
     return intent.state
 
 
@@ -125,7 +125,7 @@ def settle_query(intent_id: UUID) -> Settled | PaidNoReceipt | None:
         return None
     held = callbacks.held_success(intent.id)
     if held is not None and held.receipt is not None and held.amount_cents is not None:
-        return _credit(find_account(intent.mpesa_account_id), intent, held, "stk callback and query")
+        return _credit(mpesa.find_account(intent.mpesa_account_id), intent, held, "stk callback and query")
     intent.state = "paid_no_receipt"
     return PaidNoReceipt(intent)
 
@@ -159,7 +159,7 @@ def _credit(account: MpesaAccount, intent: PaymentIntent, said: StkResult, sourc
             transaction_id=posted,
         )
     )
-    note_works(account.id, paid=True)
+    mpesa.note_works(account.id, paid=True)
     pays = intent.state != "succeeded" and said.amount_cents == intent.amount_cents
     if pays:
         intent.state, intent.receipt, intent.code, intent.settled_at = "succeeded", said.receipt, None, clock.now()

@@ -16,11 +16,11 @@ from flask import current_app
 from sqlalchemy import Row, func, select, text
 
 from config import Settings
-from tenants.payments import classify, daraja
-from tenants.payments.classify import Meaning, Verdict
+from tenants import mpesa
+from tenants.mpesa import classify, daraja
+from tenants.mpesa.classify import Verdict
 from tenants.payments.events import StkAsked
 from tenants.payments.models import PaymentIntent
-from tenants.payments.mpesa_accounts import active_account, find_account, note_fault, note_works, open_app, token_for
 from tenants.payments.refusals import PromptOpen, TooManyPrompts, TooManyPromptsToday
 from wavu import clock, ids, outbox
 from wavu.db import db
@@ -54,7 +54,7 @@ def request_stk(
 
     Raises NotReady, PromptOpen or TooManyPrompts. Nothing is sent unless the transaction commits.
     """
-    account = active_account()
+    account = mpesa.active_account()
     _check_pace(phone, amount_cents)
     token = secrets.token_hex(32)
     intent = PaymentIntent(
@@ -137,10 +137,10 @@ def send_stk(event: dict[str, Any]) -> Call:
         # Whoever waited has been told so, and may have tapped again: two prompts would ring.
         intent.state, intent.code = "failed", "unreachable"
         return
-    account = find_account(intent.mpesa_account_id)
-    app = open_app(account)
+    account = mpesa.find_account(intent.mpesa_account_id)
+    app = mpesa.open_app(account)
     intent.state, intent.submitted_at = "submitting", clock.now()
-    asked = {
+    asked: dict[str, Any] = {
         "phone": intent.phone,
         "amount_cents": intent.amount_cents,
         "callback_url": callback_url(intent),
@@ -148,21 +148,10 @@ def send_stk(event: dict[str, Any]) -> Call:
         "description": intent.description,
     }
     account_id, intent_id = account.id, intent.id
-    answer = yield lambda: _push(account_id, app, asked)
+    answer = yield lambda: mpesa.call(
+        account_id, app, lambda token: daraja.stk_push(app, token, now=clock.now(), **asked)
+    )
     _record_push(_locked(intent_id), answer)
-
-
-def _push(account_id: UUID, app: daraja.App, asked: dict[str, Any]) -> daraja.Accepted | daraja.NotAccepted:
-    """With a fresh token once more where the first was refused: the gateway refuses before anything is executed."""
-    token = token_for(account_id, app)
-    for _ in range(2):
-        if isinstance(token, daraja.NotAccepted):
-            return token
-        answer = daraja.stk_push(app, token, now=clock.now(), **asked)
-        if isinstance(answer, daraja.Accepted) or answer.meaning.verdict is not Verdict.TOKEN:
-            return answer
-        token = token_for(account_id, app, not_this=token)
-    return daraja.NotAccepted(Meaning(Verdict.CONFIG, fix="product"), "token", sent=False)
 
 
 def _record_push(intent: PaymentIntent, answer: daraja.Accepted | daraja.NotAccepted) -> None:
@@ -172,7 +161,7 @@ def _record_push(intent: PaymentIntent, answer: daraja.Accepted | daraja.NotAcce
         intent.checkout_request_id = intent.checkout_request_id or answer.checkout_request_id
         if intent.state == "submitting":
             intent.state = "pending"
-        note_works(intent.mpesa_account_id, paid=False)
+        mpesa.note_works(intent.mpesa_account_id, paid=False)
         _schedule_query(intent, 0)
         return
     if intent.state != "submitting":
@@ -183,7 +172,7 @@ def _record_push(intent: PaymentIntent, answer: daraja.Accepted | daraja.NotAcce
     elif verdict in {Verdict.CONFIG, Verdict.FINAL, Verdict.WAIT}:
         intent.state = "failed"
         intent.code = "config" if answer.meaning.fix else {60: "1001"}.get(answer.meaning.wait_seconds, answer.code)
-        note_fault(intent.mpesa_account_id, answer.meaning.fix)
+        mpesa.note_fault(intent.mpesa_account_id, answer.meaning.fix)
     else:
         intent.state, intent.code = "unknown", answer.code[:40]
         _schedule_query(intent, 0)
@@ -242,24 +231,14 @@ def query_stk(event: dict[str, Any]) -> Generator[Callable[[], Any], Any, daraja
         _schedule_query(intent, number + 1)
     if intent.checkout_request_id is None or intent.state in {"expired", "review"}:
         return None
-    account = find_account(intent.mpesa_account_id)
-    app, account_id, checkout, intent_id = open_app(account), account.id, intent.checkout_request_id, intent.id
-    answer = yield lambda: _ask(account_id, app, checkout)
+    account = mpesa.find_account(intent.mpesa_account_id)
+    app, account_id, checkout, intent_id = mpesa.open_app(account), account.id, intent.checkout_request_id, intent.id
+    answer = yield lambda: mpesa.call(
+        account_id, app, lambda token: daraja.stk_query(app, token, checkout, now=clock.now())
+    )
     intent = _locked(intent_id)
     intent.queries += 1
     return _weigh(intent, answer)
-
-
-def _ask(account_id: UUID, app: daraja.App, checkout: str) -> daraja.QueryResult | daraja.NotAccepted:
-    token = token_for(account_id, app)
-    for _ in range(2):
-        if isinstance(token, daraja.NotAccepted):
-            return token
-        answer = daraja.stk_query(app, token, checkout, now=clock.now())
-        if isinstance(answer, daraja.QueryResult) or answer.meaning.verdict is not Verdict.TOKEN:
-            return answer
-        token = token_for(account_id, app, not_this=token)
-    return daraja.NotAccepted(Meaning(Verdict.UNKNOWN), "token", sent=False)
 
 
 def _weigh(intent: PaymentIntent, answer: daraja.QueryResult | daraja.NotAccepted) -> daraja.QueryResult | None:
@@ -274,7 +253,7 @@ def _weigh(intent: PaymentIntent, answer: daraja.QueryResult | daraja.NotAccepte
     if answer.meaning.verdict in {Verdict.FINAL, Verdict.WAIT, Verdict.CONFIG}:
         if classify.is_late_enough(answer.code, age):
             intent.state, intent.code = "failed", answer.code
-            note_fault(intent.mpesa_account_id, answer.meaning.fix)
+            mpesa.note_fault(intent.mpesa_account_id, answer.meaning.fix)
     elif answer.meaning.verdict is Verdict.REVIEW:
         intent.state, intent.code = "review", answer.code[:40]
     return None

@@ -6,8 +6,8 @@ import re
 
 from playwright.sync_api import Browser
 
-from tenants import payments
-from tenants.payments import mpesa_accounts
+from tenants import mpesa
+from tenants.mpesa import accounts as mpesa_accounts
 from tests.browser.site import CONSOLE, Site
 from tests.browser.visitor import Visitor, code, visit
 from tests.world import PASSWORD
@@ -191,7 +191,7 @@ def test_mpesa_that_needs_mending(chromium: Browser, site: Site, script: bool) -
         owner.sign_in(CONSOLE, isp.owner.email)
         owner.sees("There is no M-Pesa account yet")
         with site.app.app_context(), tenant_scope(isp.id), transaction():
-            account = payments.add_account(environment="sandbox", **numbers, **secrets)
+            account = mpesa.add_account(environment="sandbox", **numbers, **secrets)
             mpesa_accounts.note_fault(account.id, "store_and_till")
         owner.go(CONSOLE)
         owner.sees("M-Pesa payments fail at Till 5123456", within="h2")

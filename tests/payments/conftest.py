@@ -18,7 +18,7 @@ from werkzeug.serving import make_server
 from config import Settings, load
 from rehearsal.daraja.simulator import Simulator
 from rehearsal.servers import free_port
-from tenants import checkout, ledger, payments
+from tenants import checkout, ledger, mpesa
 from tenants.catalog import Package
 from tenants.hooks.spool import Spool
 from tests.world import World, build_world
@@ -135,7 +135,7 @@ def open_shop(world: World, sim: Simulator, tenant_id: UUID) -> UUID:
         secrets["consumer_key"], secrets["consumer_secret"], shortcode=numbers["business_short_code"],
         till=numbers["party_b"] if numbers["kind"] == "till" else None, passkey=secrets["passkey"],
     )  # fmt: skip
-    payments.add_account(environment="rehearsal", **numbers, **secrets)
+    mpesa.add_account(environment="rehearsal", **numbers, **secrets)
     package = Package(
         id=ids.new_id(), name=f"1 hour {name}", price_cents=1000, validity="hours", validity_count=1,
         speed_down_bps=5_000_000, speed_up_bps=2_000_000,

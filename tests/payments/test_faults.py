@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from tenants import payments
+from tenants import mpesa
 from tests.browser_client import Browser
 from tests.payments.conftest import PHONE, Shop
 from tests.world import Someone
@@ -21,7 +21,7 @@ WRONG_KEY = "The consumer key or secret is wrong: copy both again from your Dara
 
 def _set(shop: Shop, tenant_id: UUID, **secrets: str) -> None:
     with shop.app.app_context(), tenant_scope(tenant_id), transaction():
-        account = payments.active_account()
+        account = mpesa.active_account()
         account.token_expires_at = None
         for name, value in secrets.items():
             setattr(account, name, value)

@@ -235,10 +235,10 @@ def test_wrong_numbers_say_what_to_mend(shop: Shop, break_it: str, words: str) -
 
 @pytest.mark.parametrize(("secret", "words"), [("consumer_secret", "consumer key"), ("passkey", "passkey")])
 def test_wrong_credentials_say_which(shop: Shop, secret: str, words: str) -> None:
-    from tenants import payments
+    from tenants import mpesa
 
     with shop.app.app_context(), tenant_scope(shop.world.a.id), transaction():
-        setattr(payments.active_account(), secret, "wrong")
+        setattr(mpesa.active_account(), secret, "wrong")
     shop.buy(shop.world.a.id)
     for _ in range(3):
         shop.work("send_stk")

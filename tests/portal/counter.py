@@ -9,7 +9,7 @@ from uuid import UUID
 from flask import Flask
 from sqlalchemy import select
 
-from tenants import access, catalog, checkout, network, payments, subscribers
+from tenants import access, catalog, checkout, mpesa, network, payments, subscribers
 from tenants.catalog import Package
 from tenants.checkout import Purchase
 from tenants.payments import PaymentIntent
@@ -112,7 +112,7 @@ def open_counter(app: Flask, world: World) -> Counter:
 def set_up_shop(app: Flask, isp: Isp, kind: str, number: str) -> dict[str, UUID]:
     """Gives an ISP all that it needs to sell; returns its packages by the keys of HOTSPOT."""
     with app.app_context(), tenant_scope(isp.id), transaction():
-        payments.add_account(
+        mpesa.add_account(
             environment="rehearsal", kind=kind, business_short_code="600200" if kind == "till" else number,
             party_b=number, consumer_key="k", consumer_secret="s", passkey="p",
         )  # fmt: skip

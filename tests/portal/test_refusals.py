@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from tenants.catalog import Package
-from tenants.payments import MpesaAccount
+from tenants.mpesa import MpesaAccount
 from tests.portal.counter import Counter
 from tests.portal.customer import Customer, nonce_of
 from wavu import clock

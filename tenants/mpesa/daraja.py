@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 
 import requests
 
-from tenants.payments import classify
-from tenants.payments.classify import Meaning, Verdict
+from tenants.mpesa import classify
+from tenants.mpesa.classify import Meaning, Verdict
 
 _EAT = ZoneInfo("Africa/Nairobi")
 # Seconds to connect and to read. Both calls of a job, each tried twice, must fit into its lease.

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
+from typing import TypeVar
 from uuid import UUID
 
 from flask import current_app
 from sqlalchemy import or_, select, update
 
 from config import Settings
-from tenants.payments import daraja
-from tenants.payments.classify import Meaning, Verdict
-from tenants.payments.events import MpesaFaultFound
-from tenants.payments.models import MpesaAccount
-from tenants.payments.refusals import NotReady
+from tenants.mpesa import daraja
+from tenants.mpesa.classify import Meaning, Verdict
+from tenants.mpesa.events import MpesaFaultFound
+from tenants.mpesa.models import MpesaAccount
+from tenants.mpesa.refusals import NotReady
 from wavu import audit, clock, ids
 from wavu.db import db, transaction
 from wavu.errors import N_
@@ -25,6 +27,8 @@ from wavu.tenancy import current_tenant
 _SPARE = timedelta(seconds=120)
 _FETCH_SECONDS = 12
 _LOOKS = 60
+
+Answer = TypeVar("Answer")
 
 # What the tenant reads when an answer of Daraja names a thing that only they can mend.
 FIXES = {
@@ -119,8 +123,25 @@ def note_works(account_id: UUID, *, paid: bool) -> None:
     )
 
 
-def token_for(account_id: UUID, app: daraja.App, *, not_this: str | None = None) -> str | daraja.NotAccepted:
-    """A valid token: the shared one, or a new one that this process fetches for all. Call outside a transaction.
+def call(
+    account_id: UUID, app: daraja.App, request: Callable[[str], Answer | daraja.NotAccepted]
+) -> Answer | daraja.NotAccepted:
+    """One request with the shared token; once more with a fresh one where the gateway refused that, since it refuses
+    before anything is executed. Call outside a transaction.
+    """
+    token = _token(account_id, app)
+    for _ in range(2):
+        if isinstance(token, daraja.NotAccepted):
+            return token
+        answer = request(token)
+        if not isinstance(answer, daraja.NotAccepted) or answer.meaning.verdict is not Verdict.TOKEN:
+            return answer
+        token = _token(account_id, app, not_this=token)
+    return daraja.NotAccepted(Meaning(Verdict.CONFIG, fix="product"), "token", sent=False)
+
+
+def _token(account_id: UUID, app: daraja.App, *, not_this: str | None = None) -> str | daraja.NotAccepted:
+    """A valid token: the shared one, or a new one that this process fetches for all.
 
     `not_this` is one that was just refused: it is dropped, unless another process has replaced it already.
     """
