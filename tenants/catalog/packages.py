@@ -74,12 +74,23 @@ def terms_of(package: Package) -> dict[str, Any]:
     return {name: getattr(package, name) for name in kept}
 
 
-def ends_at(terms: dict[str, Any], starts_at: datetime, timezone: str) -> datetime:
+def ends_at(
+    terms: dict[str, Any], starts_at: datetime, timezone: str, *, bought_at: datetime | None = None
+) -> datetime:
     """When service that starts at an instant ends, by the tenant's calendar. Pure; all instants in UTC.
 
     `until_midnight` counts the running day; a month ends on the same day and hour of a later month, or on that
-    month's last day (half-open: service has ended at the instant itself).
+    month's last day (half-open: service has ended at the instant itself). Bought before it starts, `until_midnight`
+    lasts no shorter than it would have from then on: who waits for an earlier package to end does not pay for minutes.
     """
+    ends = _ends_at(terms, starts_at, timezone)
+    if bought_at is not None and terms["validity"] == "until_midnight":
+        while ends - starts_at < _ends_at(terms, bought_at, timezone) - bought_at:
+            ends = _ends_at({**terms, "validity_count": 1}, ends, timezone)
+    return ends
+
+
+def _ends_at(terms: dict[str, Any], starts_at: datetime, timezone: str) -> datetime:
     count, zone = int(terms["validity_count"]), ZoneInfo(timezone)
     if terms["validity"] == "hours":
         return starts_at + timedelta(hours=count)
