@@ -43,17 +43,20 @@ class Offer(NamedTuple):
 
 
 _PACKAGE = Package.__table__.c
-_HOTSPOT_OFFERS = (
-    select(*(_PACKAGE[name] for name in Offer._fields))
-    .where(_PACKAGE.tenant_id == func.app.tenant_id(), _PACKAGE.on_sale, _PACKAGE.sold_on_hotspot)
+_OFFERS = (
+    select(*(_PACKAGE[name] for name in Offer._fields), _PACKAGE.sold_on_hotspot, _PACKAGE.sold_on_pppoe)
+    .where(_PACKAGE.tenant_id == func.app.tenant_id(), _PACKAGE.on_sale)
     .order_by(_PACKAGE.position, _PACKAGE.price_cents, _PACKAGE.id)
 )
 
 
-def hotspot_offers() -> tuple[Offer, ...]:
-    """What on_sale("hotspot") lists, without entities: this is asked each time that a phone opens a portal, and costs a
-    third of it."""
-    return tuple(Offer._make(row) for row in db.session.execute(_HOTSPOT_OFFERS))
+def offers() -> dict[Channel, tuple[Offer, ...]]:
+    """What on_sale() lists for each channel, in one statement and without entities: a portal asks for it."""
+    rows, fields = db.session.execute(_OFFERS).all(), len(Offer._fields)
+    return {
+        "hotspot": tuple(Offer._make(row[:fields]) for row in rows if row.sold_on_hotspot),
+        "pppoe": tuple(Offer._make(row[:fields]) for row in rows if row.sold_on_pppoe),
+    }
 
 
 def find_on_sale(package_id: UUID, channel: Channel) -> Package:

@@ -25,6 +25,7 @@ class Held(NamedTuple):
 
     `runs`: its time is running and the device may use it. `waits`: it is paid, and begins at `starts_at`.
     `elsewhere`: it runs, and was bought in this browser without this device. `asked`: its prompt is open on `phone`.
+    `mac` and `login_url` say for which device and behind which router it was bought.
     """
 
     kind: str
@@ -34,6 +35,8 @@ class Held(NamedTuple):
     ends_at: datetime | None
     been_online: bool
     phone: str | None
+    mac: str | None
+    login_url: str | None
 
 
 class Holdings(NamedTuple):
@@ -47,7 +50,7 @@ class Holdings(NamedTuple):
 # One statement, for it is asked each time that a phone opens a portal. Rights of a device are found through its owners.
 _HOLDINGS = text(f"""
     WITH mine AS ({MINE}), rights AS (
-        SELECT p.nonce, p.terms, p.mac, e.subscriber_id, e.starts_at, e.ends_at, e.activated_at
+        SELECT p.nonce, p.terms, p.mac, p.login_url, e.starts_at, e.ends_at, e.activated_at
         FROM device d
         JOIN entitlement e ON e.tenant_id = d.tenant_id AND e.subscriber_id = d.subscriber_id AND e.ends_at > :now
         JOIN purchase p ON p.tenant_id = e.tenant_id AND p.id = e.purchase_id
@@ -56,7 +59,7 @@ _HOLDINGS = text(f"""
         AND coalesce(e.used_seconds < (e.policy->>'time_cap_seconds')::bigint, true)
         AND coalesce(e.used_bytes < (e.policy->>'data_cap_bytes')::bigint, true)
     ), elsewhere AS (
-        SELECT p.nonce, p.terms, e.starts_at, e.ends_at, e.activated_at FROM mine p
+        SELECT p.nonce, p.terms, p.mac, p.login_url, e.starts_at, e.ends_at, e.activated_at FROM mine p
         JOIN entitlement e ON e.tenant_id = p.tenant_id AND e.purchase_id = p.id
         WHERE e.service = 'hotspot' AND e.starts_at <= :now AND e.ends_at > :now AND CAST(:mac AS text) IS NOT NULL
         AND coalesce(e.used_seconds < (e.policy->>'time_cap_seconds')::bigint, true)
@@ -65,21 +68,22 @@ _HOLDINGS = text(f"""
             WHERE d.tenant_id = e.tenant_id AND d.mac = :mac AND d.subscriber_id = e.subscriber_id)
     )
     (SELECT 'runs' AS kind, nonce, terms, starts_at, ends_at, activated_at IS NOT NULL AS been_online, NULL AS phone,
-        NULL::uuid AS subscriber_id, NULL::bigint AS cents, mac = :mac AS here
+        mac, login_url, NULL::uuid AS subscriber_id, NULL::bigint AS cents, mac = :mac AS here
         FROM rights WHERE starts_at <= :now ORDER BY ends_at DESC LIMIT 1)
     UNION ALL
-    (SELECT 'waits', nonce, terms, starts_at, ends_at, false, NULL, NULL, NULL, mac = :mac
+    (SELECT 'waits', nonce, terms, starts_at, ends_at, false, NULL, mac, login_url, NULL, NULL, mac = :mac
         FROM rights WHERE starts_at > :now ORDER BY starts_at LIMIT 5)
     UNION ALL
-    (SELECT 'elsewhere', nonce, terms, starts_at, ends_at, activated_at IS NOT NULL, NULL, NULL, NULL, false
+    (SELECT 'elsewhere', nonce, terms, starts_at, ends_at, activated_at IS NOT NULL, NULL, mac, login_url, NULL, NULL,
+        false
         FROM elsewhere ORDER BY ends_at DESC LIMIT 3)
     UNION ALL
-    (SELECT 'asked', p.nonce, p.terms, NULL, NULL, false, i.phone, NULL, NULL, true
+    (SELECT 'asked', p.nonce, p.terms, NULL, NULL, false, i.phone, p.mac, p.login_url, NULL, NULL, true
         FROM payment_intent i JOIN purchase p ON p.tenant_id = i.tenant_id AND p.id = i.purchase_id
         WHERE i.tenant_id = app.tenant_id() AND i.state = ANY(:open) AND i.created_at > :since
         AND p.mac = :mac AND p.state = 'open' ORDER BY i.id DESC LIMIT 1)
     UNION ALL
-    (SELECT 'balance', NULL, NULL, NULL, NULL, false, phone, subscriber_id, cents, false
+    (SELECT 'balance', NULL, NULL, NULL, NULL, false, phone, NULL, NULL, subscriber_id, cents, false
         FROM ({PURSES}) purses ORDER BY cents DESC, subscriber_id LIMIT 1)
 """).bindparams(bindparam("nonces", type_=ARRAY(Text)), bindparam("open", type_=ARRAY(Text)))  # noqa: S608
 
@@ -96,7 +100,7 @@ def holdings(mac: str | None, nonces: Collection[str], channel: str = "hotspot")
     rows = db.session.execute(_HOLDINGS, asked).all()
     taken = [row.ends_at for row in rows if row.here and row.ends_at is not None]
     return Holdings(
-        tuple(Held._make(row[:7]) for row in rows if row.kind != "balance"),
+        tuple(Held._make(row[: len(Held._fields)]) for row in rows if row.kind != "balance"),
         max(taken, default=None),
         next((Balance(row.subscriber_id, row.cents, row.phone) for row in rows if row.kind == "balance"), None),
     )

@@ -69,3 +69,9 @@ def add_line(*, username: str, password: str, name: str, phone: Phone | None = N
     db.session.add(line)
     db.session.flush()
     return line
+
+
+def find_line(account: str) -> Subscriber | None:
+    """The subscriber whose line somebody means by a typed account number, which is its user name."""
+    found = by_username(account)
+    return found if found is not None and found.password_sealed is not None else None

@@ -55,7 +55,9 @@ def buy(
     """What a customer has after paying at an instant, now unless said; or after what it `follows`."""
     bought, starts_at = purchase(subscriber_id, **changes), at or (follows.ends_at if follows else clock.now())
     end = ends_at or catalog.ends_at(bought.terms, starts_at, "Africa/Nairobi")
-    return access.grant(bought.id, subscriber_id, bought.terms, end, starts_at=starts_at, service=service, follows=follows)
+    return access.grant(
+        bought.id, subscriber_id, bought.terms, end, starts_at=starts_at, service=service, follows=follows
+    )
 
 
 HOUR = timedelta(hours=1)

@@ -12,7 +12,7 @@
 
   // The price on the button, the last number, one press only.
   var form = find("[data-pay]");
-  var button = form && form.querySelector("button");
+  var button = form && form.querySelector("button:not([name])");
   var phone = find("#phone");
   var pressed = false;
 
@@ -39,8 +39,9 @@
     form.addEventListener("submit", function (event) {
       if (pressed) return event.preventDefault();
       pressed = true;
-      button.setAttribute("aria-disabled", "true");
-      button.textContent = button.dataset.busy;
+      var used = event.submitter || button;
+      used.setAttribute("aria-disabled", "true");
+      used.textContent = used.dataset.busy;
       if (phone) recall(phone.value);
     });
     addEventListener("pageshow", function (event) {
