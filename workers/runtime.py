@@ -27,9 +27,9 @@ from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
-from config import ConfigurationError, Settings, load
+from config import Settings
 from wavu import outbox
-from wavu.app import check_database, create_app
+from wavu.app import start
 from wavu.db import is_outage, transaction
 from wavu.errors import Outage, Refused
 from wavu.outbox import LEASE_SECONDS, Queue
@@ -224,10 +224,14 @@ def work(queue: Queue, connection: redis.Redis) -> None:
         _threads.close()
 
 
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
 def _serve(queue: Queue, settings: Settings) -> None:
     """A forked child: one worker on one queue."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
     work(queue, redis.Redis.from_url(settings.redis_url.get_secret_value()))
 
 
@@ -241,7 +245,7 @@ class Nursery:
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT; then the children finish what they are at."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _STOPS:
             signal.signal(number, self._stop)
         for queue in self._queues:
             self._fork(queue)
@@ -259,6 +263,8 @@ class Nursery:
 
     def _fork(self, queue: Queue) -> None:
         parent = os.getpid()
+        # A child that is told to stop while it still has its parent's handlers would stay.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
         pid = os.fork()
         if pid == 0:
             follow_parent(parent)
@@ -269,6 +275,7 @@ class Nursery:
                 os._exit(1)
             os._exit(0)
         self._children[pid] = (queue, time.monotonic())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
         if self._stopping:
             os.kill(pid, signal.SIGTERM)
 
@@ -292,13 +299,10 @@ def follow_parent(parent: int) -> None:
 
 def main() -> None:
     try:
-        queues, settings = [Queue(name) for name in sys.argv[1:]] or list(Queue), load()
+        queues = [Queue(name) for name in sys.argv[1:]] or list(Queue)
     except ValueError:
         sys.exit(f"usage: python -m workers.runtime [{'|'.join(Queue)} ...]; without a queue, a worker for each")
-    except ConfigurationError as error:
-        sys.exit(str(error))
-    app = create_app(settings)
-    check_database(app)
+    settings, app = start()
     use(app)
     Nursery(queues, settings).run()
 

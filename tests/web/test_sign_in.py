@@ -305,6 +305,26 @@ def test_changing_the_password_asks_for_the_old_one_and_tells_by_mail(world: Wor
         assert [row.payload["what"] for row in _mailed("tell_credential_changed")] == ["password"]
 
 
+@pytest.mark.parametrize("host", [STAFF_HOST, CONSOLE_HOST])
+def test_whose_account_changed_can_take_it_back_where_they_sign_in(
+    world: World, browser: Browser, sent: list[str], host: str
+) -> None:
+    someone = world.admin if host == STAFF_HOST else world.a.owner
+    with tenant_scope(PLATFORM_ID), transaction():
+        accounts.set_password(accounts.find_person(someone.id), "four blue elephants")
+    with tenant_scope(PLATFORM_ID):
+        (row,) = _mailed("tell_credential_changed")
+        with transaction():
+            call = next(outreach.tell_credential_changed(row.payload))
+        call()
+    assert f"https://{host}/forgot" in sent[0]
+    browser.get(host, _link(sent[0]))
+    browser.post(host, "/forgot", {"email": someone.email})
+    make_resets()
+    with tenant_scope(PLATFORM_ID):
+        assert len(_mailed("send_password_reset")) == 1, "there is a link to follow"
+
+
 def test_the_second_factor_needs_a_fresh_password_and_staff_keep_theirs(world: World, browser: Browser) -> None:
     browser.sign_in(CONSOLE_HOST, world.a.owner)
     with clock.fixed(clock.now() + timedelta(minutes=16)):
