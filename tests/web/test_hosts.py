@@ -12,6 +12,7 @@ from tests.world import CONSOLE_HOST, STAFF_HOST, World
 from wavu import tenancy
 from wavu.db import transaction
 from wavu.tenancy import PLATFORM_ID, NameKind, tenant_scope
+from wavu.web.security import flood
 
 
 @pytest.mark.parametrize(
@@ -133,6 +134,18 @@ def test_who_is_signed_in_finds_the_way_back_from_a_page_that_is_not_there(
     title = browser.page.title
     assert title is not None
     assert path.startswith("/assets") or brand in title.get_text()
+
+
+def test_an_address_that_floods_a_host_is_told_to_wait_there_and_not_elsewhere(
+    world: World, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flood, "limits", {7200: 3})
+    flooder = {"REMOTE_ADDR": "198.51.100.99"}
+    answers = [browser.get(world.a.host, environ_base=flooder) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert answers[3].headers["Retry-After"] == "60"
+    assert browser.get(world.b.host, environ_base=flooder).status_code == 200
+    assert browser.get(world.a.host, environ_base={"REMOTE_ADDR": "198.51.100.98"}).status_code == 200
 
 
 def test_what_is_not_there_names_nobody_to_a_stranger_and_nothing_forbidden_to_a_colleague(

@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, text
 
-from tests.browser_client import Browser
+from tests.browser_client import Browser, without_tokens
 from tests.world import CONSOLE_HOST, PASSWORD, STAFF_HOST, Isp, Someone, World
 from wavu import accounts, clock
 from wavu.accounts import LoginAttempt, Membership, SignIn
@@ -146,7 +146,7 @@ def test_too_many_guesses_say_when_to_try_again_and_not_who_exists(world: World,
             response = browser.post(CONSOLE_HOST, "/sign-in", form, headers={"Accept": accept})
             assert response.status_code == (401 if guess < 5 else 429)
             assert ("Retry-After" in response.headers) is (guess == 5)
-        answers.append((dict(response.headers) | {"Set-Cookie": ""}, _without_tokens(response.text).replace(email, "")))
+        answers.append((dict(response.headers) | {"Set-Cookie": ""}, without_tokens(response.text).replace(email, "")))
     assert answers[0] == answers[1]
     headers, text = answers[0]
     assert headers["Retry-After"] == "900"
@@ -157,10 +157,6 @@ def test_too_many_guesses_say_when_to_try_again_and_not_who_exists(world: World,
             "status": 429, "code": "too_many_attempts", "title": "", "message": "", "reference": None,
             "retry_after": 900,
         }  # fmt: skip
-
-
-def _without_tokens(page: str) -> str:
-    return re.sub(r'(name="csrf_token" value=)"[^"]+"', r"\1", page)
 
 
 def test_too_many_codes_and_passwords_of_someone_signed_in_are_429_too(world: World, app: Flask) -> None:

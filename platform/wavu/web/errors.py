@@ -104,14 +104,14 @@ def _csrf(error: CSRFError) -> Response:
 def _http(error: HTTPException) -> Response:
     if error.response is not None:
         return make_response(error.response)
-    status = error.code or 500
+    status, retry_after = error.code or 500, getattr(error, "retry_after", None)
     if status == 503:
-        return _unavailable(getattr(error, "retry_after", None) or 5)
+        return _unavailable(retry_after or 5)
     if 300 <= status < 400:
         return make_response(error.get_response())
     code = HTTPStatus(status).phrase.lower().replace(" ", "_")
     title, advice = _(_TITLES.get(status, N_("That did not work"))), _(_ADVICE.get(status, _ADVICE[400]))
-    response = _answer(Problem(status, code, title, advice, None, None))
+    response = _answer(Problem(status, code, title, advice, None, retry_after))
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(error.valid_methods)
     return response
