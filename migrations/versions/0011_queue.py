@@ -3,7 +3,7 @@
 from alembic import op
 
 revision = "0011"
-down_revision = "0008"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
@@ -20,13 +20,16 @@ def upgrade() -> None:
             CONSTRAINT ck_purchase_wallet_cents CHECK (wallet_cents BETWEEN 0 AND price_cents);
         -- squawk-ignore require-concurrent-index-creation
         CREATE INDEX ix_purchase_mac ON purchase (tenant_id, mac, id) WHERE mac IS NOT NULL;
+        -- squawk-ignore require-concurrent-index-creation
+        CREATE INDEX ix_provider_receipt_intent ON provider_receipt (tenant_id, intent_id)
+            WHERE intent_id IS NOT NULL;
 
         -- squawk-ignore constraint-missing-not-valid
         ALTER TABLE entitlement ADD COLUMN service text NOT NULL DEFAULT 'hotspot'
             CONSTRAINT ck_entitlement_service CHECK (service IN ('hotspot', 'pppoe'));
         ALTER TABLE entitlement ADD COLUMN follows_id uuid;
         -- One behind another: a queue never forks.
-        -- squawk-ignore disallowed-unique-constraint
+        -- squawk-ignore disallowed-unique-constraint,constraint-missing-not-valid
         ALTER TABLE entitlement ADD CONSTRAINT uq_entitlement_tenant_id_follows_id UNIQUE (tenant_id, follows_id);
         -- There is nothing to check; but the check asks whose rows it may see.
         SET LOCAL app.tenant_id = '00000000-0000-0000-0000-000000000000';

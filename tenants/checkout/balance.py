@@ -6,8 +6,7 @@ purchase paid, which may have been a friend's. So money follows the purchase tha
 a purchase, 128 random bits that only its own browser was given, sees and spends what came in for that purchase and was
 not used, and never the rest of that wallet.
 
-What came in for a purchase: each payment of its own prompts, and each payment made by hand for its customer within
-half an hour after the button was pressed, which is as long as a purchase waits for such money.
+What came in for a purchase: each payment of its own prompts, and each payment made by hand to its own account number.
 """
 
 from __future__ import annotations
@@ -25,30 +24,40 @@ from tenants.checkout.models import Purchase
 from tenants.payments import PaymentIntent
 from wavu.db import db
 
-# How long a purchase may be bought with money that comes in by any other way than its own prompt.
+# How long a purchase may be bought with money that names it neither by its prompt nor by its account number.
 WAITS_FOR = timedelta(minutes=30)
 # M-Pesa's result for a customer who pressed Cancel (build sheet 4.3).
 _CANCELLED = "1032"
 
+
+def brought(purchase: str) -> str:
+    """SQL: the cents that came in for a row of purchase, by a prompt, to its account number or, at a Till, by amount."""
+    return f"""
+    (SELECT coalesce(sum(r.amount_cents), 0)::bigint FROM payment_intent i
+        JOIN provider_receipt r ON r.tenant_id = i.tenant_id AND r.intent_id = i.id
+        WHERE i.tenant_id = {purchase}.tenant_id AND i.purchase_id = {purchase}.id)
+    + (SELECT coalesce(sum(r.amount_cents), 0)::bigint FROM account_number n
+        JOIN provider_receipt r ON r.tenant_id = n.tenant_id AND r.subscriber_id = n.subscriber_id
+            AND r.reference = n.number AND r.intent_id IS NULL
+        WHERE n.tenant_id = {purchase}.tenant_id AND n.subscriber_id = {purchase}.subscriber_id
+        AND n.purchase_id = {purchase}.id)
+    + (SELECT coalesce(sum(m.amount_cents), 0)::bigint FROM payment_intent i
+        JOIN suspense_match m ON m.tenant_id = i.tenant_id AND m.guessed_intent_id = i.id
+        WHERE i.tenant_id = {purchase}.tenant_id AND i.purchase_id = {purchase}.id)
+"""  # noqa: S608 - the name of a table
+
+
 # In a statement that has `mine`: the purchases whose names somebody holds. One row for each wallet that they paid into.
 PURSES = f"""
-    SELECT w.subscriber_id, least(a.balance_cents, paid.cents - spent.cents) AS cents, (
+    SELECT w.subscriber_id, least(a.balance_cents, w.cents) AS cents, (
         SELECT i.phone FROM payment_intent i JOIN mine p ON i.tenant_id = p.tenant_id AND i.purchase_id = p.id
         WHERE p.subscriber_id = w.subscriber_id ORDER BY i.id DESC LIMIT 1) AS phone
-    FROM (SELECT DISTINCT tenant_id, subscriber_id FROM mine WHERE channel = :channel) w
+    FROM (SELECT tenant_id, subscriber_id, sum(CASE state WHEN 'open' THEN brought
+            ELSE greatest(0, brought + wallet_cents - price_cents) - wallet_cents END)::bigint AS cents
+        FROM (SELECT p.*, {brought("p")} AS brought FROM mine p WHERE p.channel = :channel) p
+        GROUP BY tenant_id, subscriber_id) w
     JOIN ledger_account a ON a.tenant_id = w.tenant_id AND a.code = 'liab:wallet:' || w.subscriber_id
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(r.amount_cents), 0)::bigint AS cents FROM provider_receipt r
-        WHERE r.tenant_id = w.tenant_id AND r.subscriber_id = w.subscriber_id AND EXISTS (
-            SELECT FROM mine p WHERE p.subscriber_id = r.subscriber_id AND (
-                EXISTS (SELECT FROM payment_intent i
-                    WHERE i.tenant_id = r.tenant_id AND i.id = r.intent_id AND i.purchase_id = p.id)
-                OR (r.intent_id IS NULL AND r.created_at >= p.created_at
-                    AND r.created_at < p.created_at + interval '{WAITS_FOR.seconds} s')))) paid
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(p.price_cents), 0)::bigint AS cents FROM mine p
-        WHERE p.subscriber_id = w.subscriber_id AND p.state = 'bought') spent
-    WHERE least(a.balance_cents, paid.cents - spent.cents) > 0
+    WHERE least(a.balance_cents, w.cents) > 0
 """  # noqa: S608 - no value of anybody's is in it
 MINE = "SELECT * FROM purchase WHERE tenant_id = app.tenant_id() AND nonce = ANY(:nonces)"
 _BALANCES = text(f"WITH mine AS ({MINE}) {PURSES} ORDER BY cents DESC, subscriber_id LIMIT 1").bindparams(
@@ -72,10 +81,10 @@ def balance_of(nonces: Collection[str], channel: str) -> Balance | None:
 
 def missing_cents(purchase: Purchase) -> int:
     """What must still come in for a purchase that is not bought, in whole shillings; 0 where enough is there."""
-    brought = balance_of([purchase.nonce], purchase.channel)
+    own = balance_of([purchase.nonce], purchase.channel)
     here = min(
         ledger.balance(ledger.wallet(purchase.subscriber_id)),
-        purchase.wallet_cents + (brought.cents if brought is not None else 0),
+        purchase.wallet_cents + (own.cents if own is not None else 0),
     )
     return whole_shillings(purchase.price_cents - here)
 

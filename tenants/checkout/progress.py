@@ -6,15 +6,15 @@ import math
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Row, Text, and_, bindparam, cast, exists, func, literal, or_, select, true
+from sqlalchemy import BigInteger, Row, Text, and_, bindparam, cast, func, literal, literal_column, select, true
 
 from tenants import payments
 from tenants.access import Entitlement
-from tenants.checkout.balance import WAITS_FOR, whole_shillings
+from tenants.checkout.balance import brought, whole_shillings
 from tenants.checkout.models import Purchase
 from tenants.ledger import LedgerAccount
 from tenants.mpesa import MpesaAccount
-from tenants.payments import PaymentIntent, ProviderReceipt
+from tenants.payments import PaymentIntent
 from wavu import clock
 from wavu.db import db
 from wavu.errors import NotFound
@@ -51,7 +51,7 @@ class Progress(NamedTuple):
 
 
 _BOUGHT, _INTENT, _RIGHT = Purchase.__table__.c, PaymentIntent.__table__.c, Entitlement.__table__.c
-_ACCOUNT, _TENANT, _RECEIPT = MpesaAccount.__table__.c, Tenant.__table__.c, ProviderReceipt.__table__.c
+_ACCOUNT, _TENANT = MpesaAccount.__table__.c, Tenant.__table__.c
 _WALLET = LedgerAccount.__table__.c
 _LATEST = (
     select(
@@ -63,27 +63,7 @@ _LATEST = (
     .limit(1)
     .lateral("latest")
 )  # fmt: skip
-# As balance.py has it, for this purchase alone.
-_BROUGHT = (
-    select(func.coalesce(func.sum(_RECEIPT.amount_cents), 0))
-    .where(
-        _RECEIPT.tenant_id == _BOUGHT.tenant_id,
-        _RECEIPT.subscriber_id == _BOUGHT.subscriber_id,
-        or_(
-            exists().where(
-                _INTENT.tenant_id == _RECEIPT.tenant_id,
-                _INTENT.id == _RECEIPT.intent_id,
-                _INTENT.purchase_id == _BOUGHT.id,
-            ),
-            and_(
-                _RECEIPT.intent_id.is_(None),
-                _RECEIPT.created_at >= _BOUGHT.created_at,
-                _RECEIPT.created_at < _BOUGHT.created_at + WAITS_FOR,
-            ),
-        ),
-    )
-    .scalar_subquery()
-)
+_BROUGHT = literal_column(f"({brought('purchase')})", BigInteger)
 _IN_WALLET = (
     select(func.coalesce(func.sum(_WALLET.balance_cents), 0))
     .where(

@@ -15,7 +15,7 @@ from tenants.catalog import Channel, Package
 from tenants.checkout import balance, fulfilment
 from tenants.checkout.models import Purchase
 from tenants.ledger import NotEnoughMoney
-from tenants.payments import PaymentIntent
+from tenants.payments import Settled
 from wavu import clock, ids
 from wavu.db import db, one_at_a_time
 from wavu.errors import N_, Kind, NotFound, Refused
@@ -148,9 +148,36 @@ def try_again(purchase: Purchase) -> None:
 
 def settle_callback(event_id: UUID) -> None:
     """A stored callback: credits the money and makes the purchase, in the running transaction."""
-    settled = payments.settle_callback(event_id)
-    if settled is not None:
-        _complete(settled.intent, pays=settled.pays)
+    _arrived(payments.settle_callback(event_id))
+
+
+def settle_report(event_id: UUID) -> None:
+    """A report of a payment that may be anybody's: credits the money and makes the purchase that it was for."""
+    _arrived(payments.settle_report(event_id))
+
+
+def _arrived(settled: Settled | None) -> None:
+    """Money is in a wallet: the purchase that it was for is made, or another that waits. Else it stays there."""
+    if settled is None:
+        return
+    named = settled.intent.purchase_id if settled.intent is not None and settled.pays else settled.purchase_id
+    if named is None or not _complete(named):
+        fulfilment.money_arrived(settled.subscriber_id)
+
+
+class NobodyHasThat(Refused):
+    message = N_("No customer has this account number, phone or user name.")
+
+
+def match_unmatched(item_id: UUID, customer: str, amount_cents: int) -> str:
+    """A member of staff says whose an unmatched payment is, or a part of it: by account number, phone or user name.
+    Returns how the customer is called. Raises NobodyHasThat, MoreThanLeft or NotFound."""
+    owner = subscribers.find(customer)
+    if owner is None:
+        raise NobodyHasThat
+    payments.match(item_id, owner.id, amount_cents)
+    fulfilment.money_arrived(owner.id)
+    return owner.label
 
 
 def settle_query(intent_id: UUID) -> None:
@@ -160,21 +187,20 @@ def settle_query(intent_id: UUID) -> None:
         purchase = fulfilment.lock(proven.intent.purchase_id)
         if purchase.state == "open":
             fulfilment.grant(purchase, provisional=True)
-    elif proven is not None:
-        _complete(proven.intent, pays=proven.pays)
+    else:
+        _arrived(proven)
 
 
-def _complete(intent: PaymentIntent, *, pays: bool) -> None:
-    """The wallet pays for the purchase, or for another that waits. Else the money stays in the wallet, in sight."""
-    purchase = fulfilment.lock(intent.purchase_id)
-    if pays and purchase.state == "open":
-        try:
-            fulfilment.buy(purchase)
-        except NotEnoughMoney:
-            pass
-        else:
-            return
-    fulfilment.money_arrived(intent.subscriber_id)
+def _complete(purchase_id: UUID) -> bool:
+    """The wallet pays for the purchase, if it is open and that is enough."""
+    purchase = fulfilment.lock(purchase_id)
+    if purchase.state != "open":
+        return False
+    try:
+        fulfilment.buy(purchase)
+    except NotEnoughMoney:
+        return False
+    return True
 
 
 def use_on(purchase: Purchase, *, mac: str, router_id: UUID | None, login_url: str | None) -> None:
