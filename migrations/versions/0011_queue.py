@@ -18,6 +18,9 @@ def upgrade() -> None:
         -- squawk-ignore constraint-missing-not-valid
         ALTER TABLE purchase ADD COLUMN wallet_cents bigint NOT NULL DEFAULT 0
             CONSTRAINT ck_purchase_wallet_cents CHECK (wallet_cents BETWEEN 0 AND price_cents);
+        -- squawk-ignore constraint-missing-not-valid
+        ALTER TABLE purchase ADD COLUMN moved_cents bigint NOT NULL DEFAULT 0
+            CONSTRAINT ck_purchase_moved_cents CHECK (moved_cents >= 0);
         -- squawk-ignore require-concurrent-index-creation
         CREATE INDEX ix_purchase_mac ON purchase (tenant_id, mac, id) WHERE mac IS NOT NULL;
         -- squawk-ignore require-concurrent-index-creation

@@ -7,6 +7,7 @@ a purchase, 128 random bits that only its own browser was given, sees and spends
 not used, and never the rest of that wallet.
 
 What came in for a purchase: each payment of its own prompts, and each payment made by hand to its own account number.
+Spending it moves it to the new purchase, where it stays, for the same browser, if that one is not bought.
 """
 
 from __future__ import annotations
@@ -16,10 +17,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import Text, bindparam, select, text, true
+from sqlalchemy import Text, bindparam, select, text, true, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from tenants import ledger
 from tenants.checkout.models import Purchase
 from tenants.payments import PaymentIntent
 from wavu.db import db
@@ -30,8 +30,8 @@ WAITS_FOR = timedelta(minutes=30)
 _CANCELLED = "1032"
 
 
-def brought(purchase: str) -> str:
-    """SQL: the cents that came in for a row of purchase, by a prompt, to its account number or, at a Till, by amount."""
+def came_in(purchase: str) -> str:
+    """SQL: the cents that came in for a row of purchase, by prompt, to its account number or, at a Till, by amount."""
     return f"""
     (SELECT coalesce(sum(r.amount_cents), 0)::bigint FROM payment_intent i
         JOIN provider_receipt r ON r.tenant_id = i.tenant_id AND r.intent_id = i.id
@@ -47,15 +47,16 @@ def brought(purchase: str) -> str:
 """  # noqa: S608 - the name of a table
 
 
+# What of it, and of what was moved to the purchase `p` from others, that purchase has not used.
+_UNUSED = f"""(greatest(0, {came_in("p")} + p.wallet_cents - CASE p.state WHEN 'bought' THEN p.price_cents ELSE 0 END)
+    - p.moved_cents)"""
 # In a statement that has `mine`: the purchases whose names somebody holds. One row for each wallet that they paid into.
 PURSES = f"""
     SELECT w.subscriber_id, least(a.balance_cents, w.cents) AS cents, (
         SELECT i.phone FROM payment_intent i JOIN mine p ON i.tenant_id = p.tenant_id AND i.purchase_id = p.id
         WHERE p.subscriber_id = w.subscriber_id ORDER BY i.id DESC LIMIT 1) AS phone
-    FROM (SELECT tenant_id, subscriber_id, sum(CASE state WHEN 'open' THEN brought
-            ELSE greatest(0, brought + wallet_cents - price_cents) - wallet_cents END)::bigint AS cents
-        FROM (SELECT p.*, {brought("p")} AS brought FROM mine p WHERE p.channel = :channel) p
-        GROUP BY tenant_id, subscriber_id) w
+    FROM (SELECT p.tenant_id, p.subscriber_id, sum({_UNUSED})::bigint AS cents
+        FROM mine p WHERE p.channel = :channel GROUP BY p.tenant_id, p.subscriber_id) w
     JOIN ledger_account a ON a.tenant_id = w.tenant_id AND a.code = 'liab:wallet:' || w.subscriber_id
     WHERE least(a.balance_cents, w.cents) > 0
 """  # noqa: S608 - no value of anybody's is in it
@@ -79,14 +80,27 @@ def balance_of(nonces: Collection[str], channel: str) -> Balance | None:
     return None if found is None else Balance._make(found)
 
 
+_PARTS = text(f"""
+    WITH mine AS ({MINE}) SELECT p.id, {_UNUSED} AS cents FROM mine p
+    WHERE p.channel = :channel AND p.subscriber_id = :subscriber_id ORDER BY p.id
+""").bindparams(bindparam("nonces", type_=ARRAY(Text)))  # noqa: S608
+
+
+def take(nonces: Collection[str], channel: str, subscriber_id: UUID, cents: int) -> None:
+    """Moves so much of a balance away from the purchases that it came in for, oldest first. Alone with that wallet."""
+    names = {"nonces": list(nonces), "channel": channel, "subscriber_id": subscriber_id}
+    for row in db.session.execute(_PARTS, names).all():
+        taken = min(cents, max(0, row.cents))
+        if taken:
+            moved = update(Purchase).where(Purchase.id == row.id).values(moved_cents=Purchase.moved_cents + taken)
+            db.session.execute(moved.execution_options(synchronize_session=False))
+        cents -= taken
+
+
 def missing_cents(purchase: Purchase) -> int:
     """What must still come in for a purchase that is not bought, in whole shillings; 0 where enough is there."""
     own = balance_of([purchase.nonce], purchase.channel)
-    here = min(
-        ledger.balance(ledger.wallet(purchase.subscriber_id)),
-        purchase.wallet_cents + (own.cents if own is not None else 0),
-    )
-    return whole_shillings(purchase.price_cents - here)
+    return whole_shillings(purchase.price_cents - (own.cents if own is not None else 0))
 
 
 def whole_shillings(cents: int) -> int:

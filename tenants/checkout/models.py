@@ -24,6 +24,7 @@ class Purchase(TenantRow):
         ),
         CheckConstraint("channel IN ('hotspot', 'pppoe')", name="channel"),
         CheckConstraint("wallet_cents BETWEEN 0 AND price_cents", name="wallet_cents"),
+        CheckConstraint("moved_cents >= 0", name="moved_cents"),
         ForeignKeyConstraint(["tenant_id", "router_id"], ["router.tenant_id", "router.id"], name="fk_purchase_router"),
     )
 
@@ -32,8 +33,9 @@ class Purchase(TenantRow):
     package_id: Mapped[UUID]
     subscriber_id: Mapped[UUID]
     price_cents: Mapped[int]
-    # So much of the price the customer chose to pay from their balance; the rest was asked for.
+    # So much was moved here from what earlier purchases had not used; and so much was moved on to later ones.
     wallet_cents: Mapped[int] = mapped_column(default=0)
+    moved_cents: Mapped[int] = mapped_column(default=0)
     terms: Mapped[dict[str, Any]]
     mac: Mapped[str | None]
     router_id: Mapped[UUID | None]

@@ -10,7 +10,7 @@ from sqlalchemy import BigInteger, Row, Text, and_, bindparam, cast, func, liter
 
 from tenants import payments
 from tenants.access import Entitlement
-from tenants.checkout.balance import brought, whole_shillings
+from tenants.checkout.balance import came_in, whole_shillings
 from tenants.checkout.models import Purchase
 from tenants.ledger import LedgerAccount
 from tenants.mpesa import MpesaAccount
@@ -63,7 +63,7 @@ _LATEST = (
     .limit(1)
     .lateral("latest")
 )  # fmt: skip
-_BROUGHT = literal_column(f"({brought('purchase')})", BigInteger)
+_BROUGHT = literal_column(f"({came_in('purchase')})", BigInteger)
 _IN_WALLET = (
     select(func.coalesce(func.sum(_WALLET.balance_cents), 0))
     .where(
@@ -75,9 +75,9 @@ _IN_WALLET = (
 # One statement without entities, for each waiting phone asks every few seconds.
 _PROGRESS = (
     select(
-        _BOUGHT.channel, _BOUGHT.terms, _BOUGHT.price_cents, _BOUGHT.wallet_cents, _BOUGHT.mac, _BOUGHT.login_url,
-        _BOUGHT.original_url, _BOUGHT.state.label("purchase_state"), _LATEST, _ACCOUNT.party_b, _RIGHT.starts_at,
-        _RIGHT.ends_at, _RIGHT.activated_at, _TENANT.name, _BROUGHT.label("brought_cents"),
+        _BOUGHT.channel, _BOUGHT.terms, _BOUGHT.price_cents, _BOUGHT.wallet_cents, _BOUGHT.moved_cents, _BOUGHT.mac,
+        _BOUGHT.login_url, _BOUGHT.original_url, _BOUGHT.state.label("purchase_state"), _LATEST, _ACCOUNT.party_b, _RIGHT.starts_at,
+        _RIGHT.ends_at, _RIGHT.activated_at, _TENANT.name, _BROUGHT.label("came_in_cents"),
         _IN_WALLET.label("in_wallet_cents"),
     )
     .join(_TENANT.id.table, _TENANT.id == _BOUGHT.tenant_id)
@@ -128,9 +128,10 @@ def progress(nonce: str) -> Progress:
 def _money(found: Row[Any]) -> tuple[int, int]:
     """(spare, missing) cents."""
     if found.purchase_state == "bought":
-        return max(0, min(found.in_wallet_cents, found.brought_cents + found.wallet_cents - found.price_cents)), 0
-    here = min(found.in_wallet_cents, found.brought_cents + found.wallet_cents)
-    return min(found.brought_cents, here), whole_shillings(found.price_cents - here)
+        unused = max(0, found.came_in_cents + found.wallet_cents - found.price_cents) - found.moved_cents
+        return max(0, min(found.in_wallet_cents, unused)), 0
+    here = max(0, min(found.in_wallet_cents, found.came_in_cents + found.wallet_cents - found.moved_cents))
+    return here, whole_shillings(found.price_cents - here)
 
 
 def _state(found: Row[Any], age: float, missing_cents: int) -> tuple[str, int]:
@@ -143,7 +144,7 @@ def _state(found: Row[Any], age: float, missing_cents: int) -> tuple[str, int]:
     begun = (clock.now() - found.created_at).total_seconds()
     retry_in = max(0, math.ceil(payments.wait_after(found, missing_cents) - begun))
     is_asked = found.state in payments.OPEN and age < payments.PROMPT_SECONDS
-    if found.brought_cents and not is_asked and found.state not in {"succeeded", "paid_no_receipt"}:
+    if found.came_in_cents > found.moved_cents and not is_asked and found.state not in {"succeeded", "paid_no_receipt"}:
         return "short", retry_in
     if found.state == "failed":
         return "failed", retry_in

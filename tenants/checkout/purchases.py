@@ -70,22 +70,24 @@ def begin_with_balance(
     """As begin(), paid from what the holder of these purchases has (balance.py says what that is): at once where it is
     enough, and for the rest the number that paid it in is asked. Raises NoBalance too.
     """
+    found = balance.balance_of(held, channel)
+    if found is not None:
+        # Two taps must not both find the same money.
+        one_at_a_time(f"wallet {found.subscriber_id}")
+        found = balance.balance_of(held, channel)
     known = db.session.scalar(select(Purchase).where(Purchase.nonce == nonce))
     if known is not None:
         return known
     package = catalog.find_on_sale(package_id, channel)
-    found = balance.balance_of(held, channel)
-    if found is not None:
-        # Two taps with two nonces must not both find the same money.
-        one_at_a_time(f"wallet {found.subscriber_id}")
-        found = balance.balance_of(held, channel)
     if found is None:
         raise NoBalance
-    return _begin(
+    made = _begin(
         package, Phone(found.phone) if found.phone else None, nonce=nonce, subscriber_id=found.subscriber_id,
         channel=channel, mac=mac, router_id=router_id, login_url=login_url, original_url=original_url,
         wallet_cents=min(found.cents, package.price_cents),
     )  # fmt: skip
+    balance.take(held, channel, found.subscriber_id, made.wallet_cents)
+    return made
 
 
 def _begin(package: Package, phone: Phone | None, *, nonce: str, **values: Any) -> Purchase:

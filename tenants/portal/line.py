@@ -32,6 +32,7 @@ from wavu.web.security import csrf, limiter
 _TRIES = "10 per hour; 30 per day"
 
 _NO_ACCOUNT = N_("Enter the account number of the line. It is on your bill, or ask our team.")
+_NO_NUMBER = N_("That is not an account number. Check its digits.")
 _UNKNOWN = N_("We have no line with this account number. Check it and try again.")
 
 
@@ -126,6 +127,10 @@ class _Asked(NamedTuple):
             number = read_phone(phone)
         except BadPhone as bad:
             raise _Wrong(phone_error=_(str(bad))) from None
+        account = "".join(account.split()).replace("-", "")
+        if not subscribers.is_account_number(account):
+            # A slip of the finger, by its check digit: it asks about nobody.
+            raise _Wrong(account_error=_(_NO_NUMBER))
         found = subscribers.find_line(account)
         if found is None:
             g.unknown_line = True
