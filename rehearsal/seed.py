@@ -58,6 +58,8 @@ _HOTSPOT = (
     _package("Bundle 2 GB", "Kifurushi GB 2", 100, "days", 7, 8, data_cap_bytes=2_000_000_000),
     _package("1 week", "Wiki 1", 250, "days", 7, 8, devices=2),
     _package("1 month", "Mwezi 1", 900, "months", 1, 10, devices=2),
+    _package("Fibre 10", "Fibre 10", 1800, "months", 1, 10, sold_on_hotspot=False, sold_on_pppoe=True, popular=True),
+    _package("Fibre week", "Fibre wiki 1", 500, "days", 7, 10, sold_on_hotspot=False, sold_on_pppoe=True),
 )
 _HOME = (
     _package("Day pass", "Pasi ya siku", 80, "days", 1, 10),

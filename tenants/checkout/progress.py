@@ -76,8 +76,8 @@ _IN_WALLET = (
 _PROGRESS = (
     select(
         _BOUGHT.channel, _BOUGHT.terms, _BOUGHT.price_cents, _BOUGHT.wallet_cents, _BOUGHT.moved_cents, _BOUGHT.mac,
-        _BOUGHT.login_url, _BOUGHT.original_url, _BOUGHT.state.label("purchase_state"), _LATEST, _ACCOUNT.party_b, _RIGHT.starts_at,
-        _RIGHT.ends_at, _RIGHT.activated_at, _TENANT.name, _BROUGHT.label("came_in_cents"),
+        _BOUGHT.login_url, _BOUGHT.original_url, _BOUGHT.state.label("purchase_state"), _LATEST, _ACCOUNT.party_b,
+        _RIGHT.starts_at, _RIGHT.ends_at, _RIGHT.activated_at, _TENANT.name, _BROUGHT.label("came_in_cents"),
         _IN_WALLET.label("in_wallet_cents"),
     )
     .join(_TENANT.id.table, _TENANT.id == _BOUGHT.tenant_id)
