@@ -29,7 +29,7 @@ class Line(NamedTuple):
     package_id: UUID
 
 
-def _line(counter: Counter, isp: Isp) -> Line:
+def add_line(counter: Counter, isp: Isp) -> Line:
     with counter.app.app_context(), tenant_scope(isp.id), transaction():
         made = subscribers.add_line(
             username="kamau", password="siri", name="Kamau wa Njoroge", phone=Phone.parse("0733 000 999")
@@ -45,8 +45,8 @@ def _line(counter: Counter, isp: Isp) -> Line:
 
 @pytest.fixture
 def line(counter: Counter) -> Line:
-    _line(counter, counter.world.b)
-    return _line(counter, counter.world.a)
+    add_line(counter, counter.world.b)
+    return add_line(counter, counter.world.a)
 
 
 def _pays(customer: Customer, isp: Isp, number: str, phone: str = PHONE, **changes: str) -> TestResponse:
