@@ -65,7 +65,7 @@ def test_one_tap_pays_from_the_balance(customer: Customer, counter: Counter) -> 
     again = nonce_of(customer.pays(isp, "", pay="balance"))
     assert (again, len(counter.intents(isp))) == (second, before)
     customer.looks(isp, second)
-    assert "Of it from your balance KES 50" in customer.text
+    assert "From your balance KES 50" in customer.text
     assert "It starts by itself when your running package ends." in customer.text
     customer.opens(isp)
     assert "You have KES" not in customer.text
