@@ -8,6 +8,7 @@ from tenants.payments.arrivals import Arrival, Unproven, list_arrivals, list_unp
 from tenants.payments.c2b import receive as receive_confirmation
 from tenants.payments.c2b import validate
 from tenants.payments.callbacks import receive as receive_callback
+from tenants.payments.claims import Claim, claim
 from tenants.payments.desk import METHODS, Taken, cash_held, list_taken, take, void
 from tenants.payments.desk import find as find_taken
 from tenants.payments.events import CallbackArrived, PaymentReported, StkAsked
@@ -31,6 +32,7 @@ __all__ = [
     "AlreadyVoided",
     "Arrival",
     "CallbackArrived",
+    "Claim",
     "DeskPayment",
     "InboundEvent",
     "MoreThanLeft",
@@ -49,6 +51,7 @@ __all__ = [
     "Unproven",
     "ask_for",
     "cash_held",
+    "claim",
     "find_taken",
     "find_unmatched",
     "latest_intent",
