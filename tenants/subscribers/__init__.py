@@ -10,6 +10,7 @@ from tenants.subscribers.people import (
     by_username,
     find,
     find_line,
+    get,
     normalise_mac,
     owners_of,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "by_username",
     "find",
     "find_line",
+    "get",
     "is_account_number",
     "normalise_mac",
     "number_for",
