@@ -190,6 +190,7 @@ def enter_payment(receipt: str, amount_cents: int, customer: str) -> str:
         raise NobodyHasThat
     account = mpesa.active_account()
     payments.enter(account, receipt=receipt, amount_cents=amount_cents, subscriber_id=owner.id)
+    fulfilment.money_arrived(owner.id)
     return owner.label
 
 

@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext as _l
 from wtforms import HiddenField, SelectField, StringField
 from wtforms.validators import Length
 
-from tenants import ledger, payments, subscribers
+from tenants import checkout, ledger, payments, subscribers
 from tenants.console.blueprint import bp
 from tenants.console.money import PAGE, page_key
 from tenants.subscribers import Subscriber
@@ -90,6 +90,7 @@ def take_payment(subscriber_id: UUID) -> ResponseReturnValue:
         by_id=g.signed_in.person.id,
         by=g.signed_in.person.name,
     )
+    checkout.money_arrived(customer.id)
     return redirect(url_for(".desk_receipt", payment_id=taken.id))
 
 
