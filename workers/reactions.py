@@ -10,9 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tenants import payments
-from tenants.mpesa import MpesaFaultFound
+from tenants import mpesa, payments, payouts
+from tenants.mpesa import (
+    InitiatorFaultFound,
+    InitiatorPasswordAges,
+    InitiatorSet,
+    MpesaFaultFound,
+    ResultArrived,
+    StatusAnswered,
+)
 from tenants.payments import CallbackArrived, StkAsked
+from tenants.payouts import PayoutApproved, PayoutLimitRaised
 from wavu.accounts import CredentialChanged, PasswordResetAsked, PasswordResetMade, PersonInvited
 from wavu.events import Reaction, react
 from wavu.outbox import Queue
@@ -25,6 +33,13 @@ JOBS: dict[str, Job] = {
     "send_stk": payments.send_stk,
     "query_stk": settlement.query_stk,
     "settle_callback": settlement.settle_callback,
+    "send_payout": payouts.send_payout,
+    "send_waiting": payouts.send_waiting,
+    "ask_payout": payouts.ask_payout,
+    "ask_status": mpesa.send_status,
+    "ask_balance": mpesa.send_balance,
+    "ask_balances": settlement.ask_balances,
+    "settle_result": settlement.settle_result,
     "end_expired_sessions": provisioning.end_expired_sessions,
     "end_sessions": provisioning.end_sessions,
     "disconnect_session": provisioning.disconnect_session,
@@ -35,6 +50,10 @@ JOBS: dict[str, Job] = {
     "tell_owners_suspended": outreach.tell_owners_suspended,
     "tell_owners_resumed": outreach.tell_owners_resumed,
     "tell_owners_mpesa_fault": outreach.tell_owners_mpesa_fault,
+    "tell_owners_initiator_set": outreach.tell_owners_initiator_set,
+    "tell_owners_initiator_fault": outreach.tell_owners_initiator_fault,
+    "tell_owners_initiator_ages": outreach.tell_owners_initiator_ages,
+    "tell_owners_payout_limit": outreach.tell_owners_payout_limit,
     "tell_owner": outreach.tell_owner,
     "forget_old_sessions": housekeeping.forget_old_sessions,
     "forget_old_keys": housekeeping.forget_old_keys,
@@ -46,6 +65,17 @@ def install() -> None:
     react(StkAsked, Reaction("send_stk", Queue.DARAJA))
     react(CallbackArrived, Reaction("settle_callback", Queue.SETTLEMENT))
     react(MpesaFaultFound, Reaction("tell_owners_mpesa_fault", Queue.MESSAGES))
+    react(
+        InitiatorSet,
+        Reaction("send_waiting", Queue.BULK),
+        Reaction("tell_owners_initiator_set", Queue.MESSAGES),
+    )
+    react(InitiatorFaultFound, Reaction("tell_owners_initiator_fault", Queue.MESSAGES))
+    react(InitiatorPasswordAges, Reaction("tell_owners_initiator_ages", Queue.MESSAGES))
+    react(ResultArrived, Reaction("settle_result", Queue.SETTLEMENT))
+    react(StatusAnswered)
+    react(PayoutApproved, Reaction("send_payout", Queue.DARAJA))
+    react(PayoutLimitRaised, Reaction("tell_owners_payout_limit", Queue.MESSAGES))
     react(PersonInvited, Reaction("send_invitation", Queue.MESSAGES))
     react(PasswordResetAsked, Reaction("make_password_reset", Queue.MESSAGES))
     react(PasswordResetMade, Reaction("send_password_reset", Queue.MESSAGES))

@@ -130,6 +130,15 @@ def activate(entitlement_id: UUID, began: datetime) -> None:
     db.session.flush()
 
 
+def end(purchase_id: UUID, at: datetime) -> None:
+    """Ends what a purchase gave, if it still runs. Its sessions are ended by the clock that looks for such."""
+    found = _locked(Entitlement.purchase_id == purchase_id)
+    if found is not None and found.ends_at > at:
+        # One that begins and ends at one instant lasts for the least there is.
+        found.ends_at = max(at, found.starts_at + timedelta(microseconds=1))
+        db.session.flush()
+
+
 def use(entitlement_id: UUID, seconds: int, octets: int) -> None:
     """Adds what a session has used since it was last heard of."""
     db.session.execute(

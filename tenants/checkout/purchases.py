@@ -75,6 +75,11 @@ def _ask(purchase: Purchase, phone: Phone) -> None:
     )
 
 
+def ledger_key(purchase_id: UUID) -> str:
+    """What the ledger's transaction of a purchase is called."""
+    return f"buy:{purchase_id}"
+
+
 def find_purchase(nonce: str) -> Purchase:
     """Raises NotFound, for another tenant's nonce too."""
     purchase = db.session.scalar(select(Purchase).where(Purchase.nonce == nonce))
@@ -118,7 +123,7 @@ def _complete(intent: PaymentIntent) -> None:
     try:
         ledger.post(
             "purchase",
-            f"buy:{purchase.id}",
+            ledger_key(purchase.id),
             [
                 Leg(ledger.wallet(purchase.subscriber_id), -purchase.price_cents),
                 Leg(ledger.INCOME_ACCESS, purchase.price_cents),

@@ -2,14 +2,26 @@
 database itself refuses what does not balance or takes a wallet below nothing. Credits are positive, debits negative.
 """
 
-from tenants.ledger.accounts import INCOME_ACCESS, SUSPENSE, mpesa, wallet
+from tenants.ledger.accounts import (
+    INCOME_ACCESS,
+    MPESA_FEES,
+    MPESA_PAYOUTS,
+    REFUND_PENDING,
+    SUSPENSE,
+    mpesa,
+    receivable,
+    wallet,
+)
 from tenants.ledger.checks import audit
 from tenants.ledger.models import LedgerAccount, LedgerEntry, LedgerTransaction
-from tenants.ledger.posting import Leg, balance, post
+from tenants.ledger.posting import Leg, balance, find, is_reversed, post, reverse
 from tenants.ledger.refusals import AlreadyReversed, NotEnoughMoney
 
 __all__ = [
     "INCOME_ACCESS",
+    "MPESA_FEES",
+    "MPESA_PAYOUTS",
+    "REFUND_PENDING",
     "SUSPENSE",
     "AlreadyReversed",
     "LedgerAccount",
@@ -19,7 +31,11 @@ __all__ = [
     "NotEnoughMoney",
     "audit",
     "balance",
+    "find",
+    "is_reversed",
     "mpesa",
     "post",
+    "receivable",
+    "reverse",
     "wallet",
 ]

@@ -114,7 +114,7 @@ def stk_push(
     body = reply.body
     if reply.status == 200 and str(body.get("ResponseCode")) == "0" and body.get("CheckoutRequestID"):
         return Accepted(str(body.get("MerchantRequestID", "")), str(body["CheckoutRequestID"]))
-    return _not_accepted(reply)
+    return not_accepted(reply)
 
 
 def stk_query(app: App, token: str, checkout_request_id: str, *, now: datetime) -> QueryResult | NotAccepted:
@@ -131,16 +131,24 @@ def stk_query(app: App, token: str, checkout_request_id: str, *, now: datetime) 
     code = reply.body.get("ResultCode")
     if reply.status == 200 and code is not None:
         return QueryResult(classify.result(str(code)), str(code))
-    return _not_accepted(reply)
+    return not_accepted(reply)
 
 
-class _Reply(NamedTuple):
+class Reply(NamedTuple):
+    """What came back: the body is {} where it is no JSON object, and `empty` where there was none."""
+
     status: int
     body: dict[str, Any]
     empty: bool
 
 
-def _not_accepted(reply: _Reply) -> NotAccepted:
+def post(app: App, token: str, path: str, body: dict[str, Any]) -> Reply | None:
+    """One POST with a token, sent once. None where there was no answer at all."""
+    return _call("POST", f"{app.base_url}{path}", token=token, json=body)
+
+
+def not_accepted(reply: Reply) -> NotAccepted:
+    """What an answer that is no acceptance means."""
     code = str(reply.body.get("errorCode") or reply.body.get("ResponseCode") or reply.status)
     message = str(reply.body.get("errorMessage") or reply.body.get("ResponseDescription") or "")
     return NotAccepted(classify.answer(reply.status, code if "." in code else "", message), code)
@@ -148,7 +156,7 @@ def _not_accepted(reply: _Reply) -> NotAccepted:
 
 def _call(
     method: str, url: str, *, token: str | None = None, timeout: tuple[int, int] = _TIMEOUT, **options: Any
-) -> _Reply | None:
+) -> Reply | None:
     """One request, no redirects, a bounded answer. None where there was no answer at all."""
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     try:
@@ -157,7 +165,7 @@ def _call(
             raw = answer.raw.read(_MAX_ANSWER_BYTES, decode_content=True)
     except (requests.RequestException, OSError):
         return None
-    return _Reply(answer.status_code, _parse(raw), not raw.strip())
+    return Reply(answer.status_code, _parse(raw), not raw.strip())
 
 
 def _parse(raw: bytes) -> dict[str, Any]:
