@@ -189,7 +189,8 @@ def _payout_rules() -> None:
             END IF;
             IF (OLD.state IN ('paid', 'withdrawn') AND NEW.state <> OLD.state)
                OR (OLD.state = 'failed' AND NEW.state NOT IN ('failed', 'paid'))
-               OR (OLD.state NOT IN ('draft', 'approved') AND NEW.state IN ('draft', 'withdrawn'))
+               OR (OLD.state <> 'draft' AND NEW.state = 'draft')
+               OR (OLD.state NOT IN ('draft', 'approved') AND NEW.state = 'withdrawn')
                OR (OLD.state NOT IN ('draft', 'approved', 'sending') AND NEW.state = 'approved')
                OR (OLD.state <> 'approved' AND OLD.state <> 'sending' AND NEW.state = 'sending')
             THEN

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from tenants import payments
+from tenants import mpesa, payments
 from tenants.hooks.spool import Callback, Spool, SpoolFull
 from wavu.db import is_outage
 from wavu.web.access import public
@@ -38,6 +38,20 @@ def stk_callback(tenant_id: UUID, token: str) -> ResponseReturnValue:
     if len(body) > payments.MAX_BODY_BYTES:
         abort(413)
     if not payments.receive(token, body, request.remote_addr):
+        abort(404)
+    return _accepted()
+
+
+@bp.post("/h/<any(r, q):kind>/<uuid:tenant_id>/<token>")
+@public(scope="tenant")
+@limiter.limit("600 per minute", deduct_when=_knew_no_token)
+def result(kind: str, tenant_id: UUID, token: str) -> ResponseReturnValue:
+    """What came of a request (`r`), or that M-Pesa does not know (`q`)."""
+    del tenant_id
+    body = request.get_data()
+    if len(body) > payments.MAX_BODY_BYTES:
+        abort(413)
+    if not mpesa.receive_result({"r": "result", "q": "timeout"}[kind], token, body, request.remote_addr):
         abort(404)
     return _accepted()
 

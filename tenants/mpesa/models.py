@@ -31,6 +31,8 @@ class MpesaAccount(TenantRow):
     consumer_secret_sealed: Mapped[bytes]
     passkey_sealed: Mapped[bytes]
     active: Mapped[bool] = mapped_column(default=True)
+    # Whether the tenant has Safaricom's contract for standing orders (build sheet 14).
+    standing_orders: Mapped[bool] = mapped_column(default=False)
     # What the tenant must mend, in words for them, and since when; None while all is well.
     fault: Mapped[str | None]
     fault_since: Mapped[datetime | None]
