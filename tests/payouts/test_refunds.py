@@ -377,7 +377,7 @@ def test_the_first_refusal_freezes_all_calls(desk: Desk, code: str) -> None:
     desk.shop.work("send_waiting")
     desk.go()
     assert desk.state(two) == "paid"
-    assert desk.sim.merchant("600100").balance == FUNDS + 20 - 10
+    assert desk.sim.merchant("600100").balance == FUNDS - 10
     desk.sound()
 
 
