@@ -15,11 +15,12 @@ from tenants.mpesa import (
     InitiatorFaultFound,
     InitiatorPasswordAges,
     InitiatorSet,
+    MpesaAccountAdded,
     MpesaFaultFound,
     ResultArrived,
     StatusAnswered,
 )
-from tenants.payments import CallbackArrived, StkAsked
+from tenants.payments import CallbackArrived, PaymentReported, StkAsked
 from tenants.payouts import PayoutApproved, PayoutLimitRaised
 from wavu.accounts import CredentialChanged, PasswordResetAsked, PasswordResetMade, PersonInvited
 from wavu.events import Reaction, react
@@ -40,6 +41,11 @@ JOBS: dict[str, Job] = {
     "ask_balance": mpesa.send_balance,
     "ask_balances": settlement.ask_balances,
     "settle_result": settlement.settle_result,
+    "settle_report": settlement.settle_report,
+    "register_hooks": mpesa.register_hooks,
+    "pull_since_last": settlement.pull_since_last,
+    "pull_two_days": settlement.pull_two_days,
+    "pull_payments": payments.pull_payments,
     "end_expired_sessions": provisioning.end_expired_sessions,
     "end_sessions": provisioning.end_sessions,
     "disconnect_session": provisioning.disconnect_session,
@@ -64,6 +70,8 @@ def install() -> None:
     """Declares every event's reactions. Called once, by create_app."""
     react(StkAsked, Reaction("send_stk", Queue.DARAJA))
     react(CallbackArrived, Reaction("settle_callback", Queue.SETTLEMENT))
+    react(PaymentReported, Reaction("settle_report", Queue.SETTLEMENT))
+    react(MpesaAccountAdded, Reaction("register_hooks", Queue.DARAJA))
     react(MpesaFaultFound, Reaction("tell_owners_mpesa_fault", Queue.MESSAGES))
     react(
         InitiatorSet,

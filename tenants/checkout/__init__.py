@@ -8,12 +8,15 @@ from tenants.checkout.models import Purchase
 from tenants.checkout.progress import Held, Progress, held_by, progress
 from tenants.checkout.purchases import (
     AlreadyBought,
+    NobodyHasThat,
     begin,
     find_purchase,
     hand_back,
     ledger_key,
+    match_unmatched,
     settle_callback,
     settle_query,
+    settle_report,
     try_again,
 )
 from tenants.mpesa import NotReady
@@ -22,6 +25,7 @@ from tenants.payments import PromptOpen, TooManyPrompts
 __all__ = [
     "AlreadyBought",
     "Held",
+    "NobodyHasThat",
     "NotReady",
     "Progress",
     "PromptOpen",
@@ -32,8 +36,10 @@ __all__ = [
     "hand_back",
     "held_by",
     "ledger_key",
+    "match_unmatched",
     "progress",
     "settle_callback",
     "settle_query",
+    "settle_report",
     "try_again",
 ]

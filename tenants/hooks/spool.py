@@ -11,8 +11,9 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -21,7 +22,7 @@ import structlog
 from flask import Flask
 
 from config import Settings
-from tenants import payments
+from tenants import mpesa, payments
 from wavu import ids
 from wavu.db import is_outage, transaction
 from wavu.tenancy import tenant_scope
@@ -33,9 +34,19 @@ MOST_FILES = 50_000
 _LOOK_SECONDS = 2.0
 
 
-class Callback(NamedTuple):
-    """What a machine said, as it came."""
+# What stores a machine's word, by the letter that its path carries; each answers whether the token is somebody's.
+RECEIVERS: dict[str, Callable[[str, bytes, str | None], bool]] = {
+    "s": payments.receive_callback,
+    "c": payments.receive_confirmation,
+    "r": partial(mpesa.receive_result, "result"),
+    "q": partial(mpesa.receive_result, "timeout"),
+}
 
+
+class Callback(NamedTuple):
+    """What a machine said, as it came; `kind` is a key of RECEIVERS."""
+
+    kind: str
     tenant_id: UUID
     token: str
     body: bytes
@@ -108,7 +119,7 @@ class Spool:
         said = json.loads(path.read_text("utf-8"))
         body = base64.b64decode(said["body"])
         with app.app_context(), tenant_scope(UUID(said["tenant_id"])), transaction():
-            known = payments.receive(said["token"], body, said["peer"])
+            known = RECEIVERS[said["kind"]](said["token"], body, said["peer"])
         if not known:
             log.warning("a spooled callback is nobody's", tenant=said["tenant_id"])
         path.unlink()

@@ -13,7 +13,8 @@ MPESA_FEES = "expense:mpesa_fees"
 
 # Money that is somebody's: it can be spent down to nothing, and no further.
 _NEVER_NEGATIVE = (
-    "liab:wallet:", "liab:promo:", "liab:voucher_outstanding:", "liab:reseller_float:", REFUND_PENDING,
+    "liab:wallet:", "liab:suspense:", "liab:promo:", "liab:voucher_outstanding:", "liab:reseller_float:",
+    REFUND_PENDING,
 )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from tenants.mpesa.events import (
     InitiatorFaultFound,
     InitiatorPasswordAges,
     InitiatorSet,
+    MpesaAccountAdded,
     MpesaFaultFound,
     ResultArrived,
     StatusAnswered,
@@ -39,6 +40,7 @@ from tenants.mpesa.exchange import (
     send_balance,
     send_status,
 )
+from tenants.mpesa.hooks import hook_url, register_hooks
 from tenants.mpesa.initiators import PASSWORD_DAYS, age, initiator_of, set_initiator, watch_passwords
 from tenants.mpesa.models import MpesaAccount, MpesaBalance, MpesaInitiator, MpesaRequest, MpesaResult
 from tenants.mpesa.refusals import InitiatorFrozen, InitiatorNotReady, NotReady
@@ -52,6 +54,7 @@ __all__ = [
     "InitiatorPasswordAges",
     "InitiatorSet",
     "MpesaAccount",
+    "MpesaAccountAdded",
     "MpesaBalance",
     "MpesaFaultFound",
     "MpesaInitiator",
@@ -74,6 +77,7 @@ __all__ = [
     "credential",
     "daraja",
     "find_account",
+    "hook_url",
     "initiator",
     "initiator_of",
     "latest_balance",
@@ -85,6 +89,7 @@ __all__ = [
     "read_result",
     "receive_result",
     "record_answer",
+    "register_hooks",
     "requests_about",
     "send_balance",
     "send_status",

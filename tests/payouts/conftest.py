@@ -56,7 +56,12 @@ class Desk(NamedTuple):
         return UUID(str(made))
 
     def refund(self, receipt_id: UUID, by: Who | None = None, **changes: Any) -> UUID:
-        given: dict[str, Any] = {"method": "b2c", "amount_cents": 1000, "reason": "no internet", "end_package": True} | changes
+        given: dict[str, Any] = {
+            "method": "b2c",
+            "amount_cents": 1000,
+            "reason": "no internet",
+            "end_package": True,
+        } | changes
         with self.inside():
             return payouts.request_refund(receipt_id, by=by or self.asha, **given).id
 
