@@ -17,7 +17,15 @@ from tenants.payments.refusals import MoreThanLeft, PromptOpen, TooManyPrompts
 from tenants.payments.settle import PaidNoReceipt, settle_callback, settle_query, settle_report
 from tenants.payments.stk import OPEN, PROMPT_SECONDS, latest_intent, query_stk, request_stk, send_stk, wait_after
 from tenants.payments.suggestions import Suggestion, suggest_owners
-from tenants.payments.suspense import Unmatched, find_unmatched, list_unmatched, match
+from tenants.payments.suspense import (
+    Unmatched,
+    find_unmatched,
+    left_of,
+    list_unmatched,
+    match,
+    owners_of,
+    set_aside,
+)
 
 __all__ = [
     "LONGEST",
@@ -43,17 +51,20 @@ __all__ = [
     "ask_for",
     "find_unmatched",
     "latest_intent",
+    "left_of",
     "list_arrivals",
     "list_unmatched",
     "list_unproven",
     "match",
     "may_be_token",
+    "owners_of",
     "pull_payments",
     "query_stk",
     "receive_callback",
     "receive_confirmation",
     "request_stk",
     "send_stk",
+    "set_aside",
     "settle_callback",
     "settle_query",
     "settle_report",

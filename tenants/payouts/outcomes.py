@@ -7,7 +7,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy import select
 
-from tenants import ledger, mpesa
+from tenants import ledger, mpesa, payments
 from tenants.ledger import Leg
 from tenants.mpesa import initiator
 from tenants.mpesa.classify import Meaning, Verdict
@@ -122,6 +122,9 @@ def _paid_from(payout: Payout) -> str:
 def _take_late(payout: Payout, out: str) -> None:
     """Its money was given back: what is left of it there pays, and the customer owes the rest."""
     there = min(payout.amount_cents, max(0, ledger.balance(payout.source_code)))
+    if payout.source_code == ledger.SUSPENSE and payout.receipt_id is not None:
+        there = min(there, payments.left_of(payout.receipt_id))
+        payments.set_aside(payout.receipt_id, there)
     owed = payout.amount_cents - there
     sources = [(payout.source_code, there), (ledger.receivable(payout.subscriber_id), owed)]
     legs = [Leg(code, -cents) for code, cents in sources if cents]

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 
-from tenants import access, checkout, ledger, mpesa
+from tenants import access, checkout, ledger, mpesa, payments, subscribers
 from tenants.checkout import Purchase
 from tenants.ledger import Leg
 from tenants.payments import PaymentIntent, ProviderReceipt
@@ -58,8 +58,15 @@ def refundable(receipt: str) -> Refundable:
     found = db.session.scalar(select(ProviderReceipt).where(ProviderReceipt.receipt == receipt.strip().upper()))
     if found is None:
         raise NotFound
-    source = ledger.SUSPENSE if found.subscriber_id is None else ledger.wallet(found.subscriber_id)
-    return _refundable(found, source)
+    return _refundable(found, _source_of(found))
+
+
+def _source_of(receipt: ProviderReceipt) -> str:
+    """Where a receipt's money lies: in its subscriber's wallet, or in suspense until it is matched to one."""
+    if receipt.subscriber_id is not None:
+        return ledger.wallet(receipt.subscriber_id)
+    owners = payments.owners_of(receipt.id) if payments.left_of(receipt.id) == 0 else []
+    return ledger.wallet(owners[0]) if len(owners) == 1 else ledger.SUSPENSE
 
 
 def _refundable(found: ProviderReceipt, source_code: str) -> Refundable:
@@ -72,15 +79,30 @@ def _refundable(found: ProviderReceipt, source_code: str) -> Refundable:
     return Refundable(
         found,
         source_code,
-        Phone(intent.phone) if intent is not None else None,
+        Phone(intent.phone) if intent is not None else _payer(found),
         found.amount_cents - int(gone or 0),
-        ledger.balance(source_code),
-        _bought_with(intent) if intent is not None else None,
+        payments.left_of(found.id) if source_code == ledger.SUSPENSE else ledger.balance(source_code),
+        _bought_with(intent.purchase_id if intent is not None else _purchase_of(found)),
     )
 
 
-def _bought_with(intent: PaymentIntent) -> Purchase | None:
-    purchase = db.session.scalar(select(Purchase).where(Purchase.id == intent.purchase_id, Purchase.state == "bought"))
+def _payer(receipt: ProviderReceipt) -> Phone | None:
+    """Who paid by hand, where M-Pesa told the number and neither masked nor hashed it."""
+    try:
+        phone = Phone.parse(receipt.payer or "")
+    except ValueError:
+        return None
+    return phone if phone.is_kenyan_mobile else None
+
+
+def _purchase_of(receipt: ProviderReceipt) -> UUID | None:
+    """What was paid for by hand, by its own account number."""
+    owner = subscribers.by_account_number(receipt.reference or "")
+    return owner.purchase_id if owner is not None else None
+
+
+def _bought_with(purchase_id: UUID | None) -> Purchase | None:
+    purchase = db.session.scalar(select(Purchase).where(Purchase.id == purchase_id, Purchase.state == "bought"))
     if purchase is None:
         return None
     posting = ledger.find(checkout.ledger_key(purchase.id))
@@ -97,13 +119,13 @@ def request_refund(
     a witness of Safaricom's named it and the receipt does not. With `end_package` the package that the money bought is
     taken back first. Within what one person may alone it is approved at once: ask for the password before. Raises
     NotFound, MoreThanCameIn, OnlyWhole, AlreadyUnderWay, NoPayerPhone, TooLittleToSend, NotBought, NotEnoughMoney,
-    InitiatorNotReady or InitiatorFrozen.
+    MoreThanLeft, InitiatorNotReady or InitiatorFrozen.
     """
     one_at_a_time(f"refund {receipt_id}")
     found = db.session.scalar(select(ProviderReceipt).where(ProviderReceipt.id == receipt_id))
     if found is None:
         raise NotFound
-    source = from_account_code or (ledger.wallet(found.subscriber_id) if found.subscriber_id else ledger.SUSPENSE)
+    source = from_account_code or _source_of(found)
     known = _refundable(found, source)
     phone = known.phone or paid_by
     _check(known, method, amount_cents, phone, end_package)
@@ -184,6 +206,8 @@ def _approve(payout: Payout, by: Who) -> None:
         raise SamePerson
     if payout.ends_purchase_id is not None:
         _take_back(payout.ends_purchase_id)
+    if payout.source_code == ledger.SUSPENSE and payout.receipt_id is not None:
+        payments.set_aside(payout.receipt_id, payout.amount_cents)
     ledger.post(
         "refund_reserved",
         f"rf:{payout.id}",
@@ -211,6 +235,8 @@ def withdraw(payout_id: UUID, *, by: Who) -> Payout:
 
 def release(payout: Payout) -> None:
     """Set-aside money goes back: nothing of it has left, for certain."""
+    if payout.source_code == ledger.SUSPENSE and payout.receipt_id is not None:
+        payments.set_aside(payout.receipt_id, -payout.amount_cents)
     ledger.post(
         "refund_released",
         f"rf-no:{payout.id}",
@@ -226,9 +252,9 @@ def refund_to_wallet(receipt_id: UUID, *, reason: str, by: Who) -> Purchase:
     """
     one_at_a_time(f"refund {receipt_id}")
     found = db.session.scalar(select(ProviderReceipt).where(ProviderReceipt.id == receipt_id))
-    if found is None or found.subscriber_id is None:
+    if found is None:
         raise NotFound
-    purchase = _refundable(found, ledger.wallet(found.subscriber_id)).purchase
+    purchase = _refundable(found, _source_of(found)).purchase
     if purchase is None:
         raise NotBought
     _take_back(purchase.id)

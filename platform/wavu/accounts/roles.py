@@ -17,10 +17,14 @@ def _may(*permissions: str) -> frozenset[str]:
 
 
 _READ = _may("home.see", "team.see")
+_MONEY = _may("money.see", "money.match", "payouts.request", "payouts.approve")
 
 ISP_ROLES = {
-    "owner": Role(N_("Owner"), _READ | _may("team.manage", "audit.see", "mpesa.see", "money.see", "money.match")),
-    "manager": Role(N_("Manager"), _READ | _may("audit.see", "mpesa.see", "money.see", "money.match")),
+    "owner": Role(
+        N_("Owner"),
+        _READ | _MONEY | _may("team.manage", "audit.see", "mpesa.see", "mpesa.manage", "payouts.limit"),
+    ),
+    "manager": Role(N_("Manager"), _READ | _MONEY | _may("audit.see", "mpesa.see")),
     "cashier": Role(N_("Cashier"), _READ | _may("money.see")),
     "support": Role(N_("Support"), _READ),
     "technician": Role(N_("Technician"), _READ),
