@@ -102,9 +102,7 @@ def _fits(form: InitiatorForm) -> bool:
     if bool(form.password.data) == bool(form.ready.data):
         form.password.errors = [_("Enter a password, or paste a ready credential: one of the two.")]
     elif form.ready.data and not credential.is_credential(form.ready.data):
-        form.ready.errors = [
-            _("This is no SecurityCredential: it is one line of letters and digits, often ending in =.")
-        ]
+        form.ready.errors = [_("This is no SecurityCredential: that is a long text of letters and digits.")]
     return not form.errors
 
 

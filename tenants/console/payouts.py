@@ -103,14 +103,14 @@ def payouts_list() -> ResponseReturnValue:
 def _list(form: LimitForm, status: int) -> ResponseReturnValue:
     before, only_open = _key(), request.args.get("open") == "1"
     found = payouts.list_payouts(before=before, only_open=only_open, limit=PAGE + 1)
-    more = url_for(".payouts_list", before=found[PAGE - 1].id, open="1" if only_open else None)
+    more = len(found) > PAGE
     page = render_template(
         "console/money/payouts.html",
         payouts=[_row(payout) for payout in found[:PAGE]],
         only_open=only_open,
         limit=payouts.limit(),
         limit_form=form,
-        next_url=more if len(found) > PAGE else None,
+        next_url=url_for(".payouts_list", before=found[PAGE - 1].id, open="1" if only_open else None) if more else None,
         first_url=url_for(".payouts_list") if before is not None else None,
     )
     return page, status
