@@ -22,7 +22,7 @@ from tenants.mpesa.daraja import App, NotAccepted
 
 RECEIPT = re.compile(r"[A-Z0-9]{10}", re.ASCII)
 # A Result that has no transaction of its own carries a made-up one, such as OAK0000000 (build sheet 2.6).
-_DUMMY = re.compile(r"[A-Z]{3}0{7}", re.ASCII)
+_DUMMY = re.compile(r"[A-Z0-9]{3}0{7}", re.ASCII)
 _EAT = ZoneInfo("Africa/Nairobi")
 # Names and numbers as they are known to us; whatever else a Result says is not kept.
 _LONGEST = 200
