@@ -17,7 +17,7 @@ from wavu.db import savepoint
 from wavu.errors import N_, Refused
 from wavu.web.access import needs
 from wavu.web.errors import STATUS
-from wavu.web.forms import BaseForm, show_refusal
+from wavu.web.forms import BaseForm, required, show_refusal
 
 PAGE = 50
 
@@ -65,8 +65,8 @@ def unmatched() -> ResponseReturnValue:
 
 
 class MatchForm(BaseForm):
-    account = StringField(_l("Account number or phone of the customer"))
-    amount = StringField(_l("Amount in KES"))
+    account = StringField(_l("Account number or phone of the customer"), [required()])
+    amount = StringField(_l("Amount in KES"), [required()])
 
 
 @bp.get("/money/unmatched/<uuid:item_id>")
@@ -80,6 +80,8 @@ def unmatched_item(item_id: UUID) -> ResponseReturnValue:
 @needs("money.match")
 def match(item_id: UUID) -> ResponseReturnValue:
     found, form = payments.find_unmatched(item_id), MatchForm(request.form)
+    if not form.validate():
+        return _show_item(found, form, 422)
     try:
         cents = money.parse(form.amount.data or "")
     except ValueError:
