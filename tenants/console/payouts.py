@@ -164,8 +164,11 @@ def _offer(known: Refundable) -> dict[str, Any]:
 
 
 def _ask(find: FindForm, known: Refundable, form: RefundForm) -> ResponseReturnValue:
+    offered = [name for name in METHODS if _is_offered(name, known)]
+    form.method.choices = choices([(name, name) for name in offered])
+    valid = form.validate()
     cents = known.receipt.amount_cents if form.method.data != "b2c" else _cents(form, "amount")
-    if not form.validate() or cents is None:
+    if not valid or cents is None:
         return _show_new(find, known, form, 422)
     try:
         with savepoint():

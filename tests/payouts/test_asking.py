@@ -10,6 +10,7 @@ import pytest
 
 from tenants import ledger, mpesa, payments, payouts
 from tenants.mpesa import services
+from tests.payments.test_by_hand import _register
 from tests.payouts.conftest import FUNDS, MSISDN, Desk
 from wavu import clock
 from wavu.db import transaction
@@ -71,7 +72,7 @@ def test_pictures_and_names_come_at_once(desk: Desk) -> None:
 
 
 def test_money_in_suspense_goes_back_whole(desk: Desk) -> None:
-    desk.register_hooks()
+    _register(desk.shop)
     line = desk.sim.pay(MSISDN, "600100", 300, "typo")
     assert desk.sim.wait_idle()
     desk.shop.work("settle_report")
