@@ -47,7 +47,7 @@ STATES: dict[str, tuple[str, str, str]] = {
             " aside. Look for it on your M-Pesa statement, then say here what you found."
         ),
     ),
-    "paid": (N_("Paid"), "ok", N_("The customer has the money.")),
+    "paid": (N_("Paid out"), "ok", N_("The customer has the money.")),
     "failed": (N_("Failed"), "bad", N_("M-Pesa said no. The money is back where it came from.")),
     "withdrawn": (N_("Withdrawn"), "", N_("Nothing was sent.")),
 }

@@ -1,4 +1,4 @@
-"""M-Pesa Ratiba: a customer's standing order. Wire only; needs a contract with Safaricom (build sheet 14).
+"""M-Pesa Ratiba: a customer's standing order. Needs a contract with Safaricom, and the tenant's switch (build sheet 14).
 
 Each payment under one arrives as any made by hand. Nobody documents a way to change or end one from here.
 """
@@ -11,9 +11,12 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from tenants.mpesa import daraja
+from tenants.mpesa.accounts import open_app
 from tenants.mpesa.classify import Meaning, Verdict
 from tenants.mpesa.daraja import App, NotAccepted
 from tenants.mpesa.initiator import receipt_in
+from tenants.mpesa.models import MpesaAccount
+from tenants.mpesa.refusals import NotReady
 
 # 5 is left out: the sources contradict each other about it.
 FREQUENCIES = {"once": "1", "daily": "2", "weekly": "3", "monthly": "4", "quarterly": "6", "half-yearly": "7",
@@ -32,6 +35,13 @@ class Told(NamedTuple):
     code: str
     reference: str | None
     receipt: str | None
+
+
+def open_for(account: MpesaAccount) -> App:
+    """The account's app, for a tenant who has the contract. Raises NotReady for any other."""
+    if not account.standing_orders:
+        raise NotReady
+    return open_app(account)
 
 
 def create_standing_order(

@@ -71,6 +71,14 @@ def test_pictures_and_names_come_at_once(desk: Desk) -> None:
     assert ask(lambda token: services.organisation_name(app, token)) == services.NotAvailable()
 
 
+def test_standing_orders_are_behind_a_switch(desk: Desk) -> None:
+    with desk.inside(), pytest.raises(mpesa.NotReady):
+        mpesa.ratiba.open_for(mpesa.find_account(desk.account_id))
+    desk.shop.admin.execute(b"UPDATE mpesa_account SET standing_orders = true")
+    with desk.inside():
+        assert mpesa.ratiba.open_for(mpesa.find_account(desk.account_id)).party_b == "600100"
+
+
 def test_money_in_suspense_goes_back_whole(desk: Desk) -> None:
     _register(desk.shop)
     line = desk.sim.pay(MSISDN, "600100", 300, "typo")

@@ -72,7 +72,7 @@ def test_a_refund_from_the_page_to_the_phone(desk: Desk) -> None:
     browser.get(CONSOLE, where)
     assert "The customer has the money." in browser.text
     browser.get(CONSOLE, "/money/refunds")
-    assert "Paid KES 10 To the phone that paid" in browser.text
+    assert "Paid out KES 10 To the phone that paid" in browser.text
     other = _at(desk, desk.shop.world.b.owner, second_factor_on=False)
     other.get(CONSOLE, "/money/refunds")
     assert "No money has gone back yet" in other.text
