@@ -1,4 +1,4 @@
-"""M-Pesa Ratiba: a customer's standing order. Needs a contract with Safaricom, and the tenant's switch (build sheet 14).
+"""M-Pesa Ratiba: a customer's standing order. Needs a contract with Safaricom and the tenant's switch (build sheet 14).
 
 Each payment under one arrives as any made by hand. Nobody documents a way to change or end one from here.
 """
