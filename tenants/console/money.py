@@ -35,7 +35,7 @@ SOURCES = {
 @needs("money.see")
 def payments_list() -> ResponseReturnValue:
     """What came in, newest first, paged by key; one receipt where a code is asked for."""
-    code, before = request.args.get("q", "").strip().upper(), _key("before")
+    code, before = request.args.get("q", "").strip().upper(), page_key("before")
     arrivals = payments.list_arrivals(before=before, receipt=code or None, limit=PAGE + 1)
     shown = arrivals[:PAGE]
     return render_template(
@@ -53,7 +53,7 @@ def payments_list() -> ResponseReturnValue:
 @needs("money.see")
 def unmatched() -> ResponseReturnValue:
     """What lies in suspense, newest first, and what was reported and is not proven."""
-    before = _key("before")
+    before = page_key("before")
     items = payments.list_unmatched(before=before, limit=PAGE + 1)
     return render_template(
         "console/money/unmatched.html",
@@ -107,7 +107,7 @@ def _typed(cents: int) -> str:
     return f"{cents // 100}" if cents % 100 == 0 else f"{cents / 100:.2f}"
 
 
-def _key(name: str) -> UUID | None:
+def page_key(name: str) -> UUID | None:
     """The query's `before`: the row after which a page begins. None where it can be none."""
     try:
         return UUID(request.args.get(name, ""))

@@ -3,11 +3,13 @@ database itself refuses what does not balance or takes a wallet below nothing. C
 """
 
 from tenants.ledger.accounts import (
+    BANK,
     INCOME_ACCESS,
     MPESA_FEES,
     MPESA_PAYOUTS,
     REFUND_PENDING,
     SUSPENSE,
+    cash,
     mpesa,
     receivable,
     wallet,
@@ -16,8 +18,10 @@ from tenants.ledger.checks import audit
 from tenants.ledger.models import LedgerAccount, LedgerEntry, LedgerTransaction
 from tenants.ledger.posting import Leg, balance, find, is_reversed, post, reverse
 from tenants.ledger.refusals import AlreadyReversed, NotEnoughMoney
+from tenants.ledger.series import next_number
 
 __all__ = [
+    "BANK",
     "INCOME_ACCESS",
     "MPESA_FEES",
     "MPESA_PAYOUTS",
@@ -31,9 +35,11 @@ __all__ = [
     "NotEnoughMoney",
     "audit",
     "balance",
+    "cash",
     "find",
     "is_reversed",
     "mpesa",
+    "next_number",
     "post",
     "receivable",
     "reverse",

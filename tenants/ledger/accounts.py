@@ -6,6 +6,7 @@ from uuid import UUID
 
 SUSPENSE = "liab:suspense:unmatched"
 INCOME_ACCESS = "income:access"
+BANK = "asset:bank"
 # Money on its way back to a customer: out of their wallet, and not yet known to be out of ours.
 REFUND_PENDING = "liab:refund_pending"
 MPESA_PAYOUTS = "asset:mpesa_b2c"
@@ -26,6 +27,11 @@ def wallet(subscriber_id: UUID) -> str:
 def receivable(subscriber_id: UUID | None) -> str:
     """What a subscriber owes a tenant; without one, what somebody does."""
     return f"asset:receivable:{subscriber_id or 'unknown'}"
+
+
+def cash(person_id: UUID) -> str:
+    """Cash that a member of staff has taken and not handed over yet."""
+    return f"asset:cash:{person_id}"
 
 
 def mpesa(shortcode_group: str) -> str:

@@ -19,7 +19,7 @@ _CHECKS = {
         SELECT code, balance_cents FROM ledger_account
         WHERE balance_cents < coalesce(floor_cents, balance_cents)
         OR (balance_cents < 0
-            AND code ~ '^liab:(wallet:|promo:|voucher_outstanding:|reseller_float:|refund_pending$)')""",
+            AND code ~ '^liab:((wallet|promo|voucher_outstanding|reseller_float|suspense):|refund_pending$)')""",
 }
 
 

@@ -21,3 +21,13 @@ class TooManyPromptsToday(Refused):
 class MoreThanLeft(Refused):
     kind = Kind.CONFLICT
     message = N_("There is less left of this payment. Reload the page and try again.")
+
+
+class AlreadyVoided(Refused):
+    kind = Kind.CONFLICT
+    message = N_("This payment was taken back already.")
+
+
+class AlreadySpent(Refused):
+    kind = Kind.CONFLICT
+    message = N_("The customer has spent this money. Take the package back first, or leave the payment.")

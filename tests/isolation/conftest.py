@@ -2,25 +2,25 @@ from __future__ import annotations
 
 from base64 import b64encode
 from datetime import UTC, date, datetime
+from uuid import UUID
 
 import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from tenants import mpesa, payouts
+from tenants import mpesa, payments, payouts, subscribers
 from tenants.mpesa import MpesaAccount, MpesaBalance
 from tenants.payments import ProviderReceipt
-from tenants.payments.models import SuspenseItem
 from tenants.payments.receipts import Report, credit
-from tenants.payouts import Payout, Who
+from tenants.payouts import Who
 from tests.world import Isp, World, build_world
 from wavu import clock
-from wavu.db import db, transaction
+from wavu.db import TenantRow, db, transaction
 from wavu.tenancy import tenant_scope
 
 
 def _money(isp: Isp, letter: str) -> None:
-    """A payment that nobody is known to own, at a PayBill of the ISP's."""
+    """A payment that nobody is known to own, at a PayBill of the ISP's; and one that was taken at the desk."""
     secrets = {name: f"{name} of canary-{letter}" for name in ("consumer_key", "consumer_secret", "passkey")}
     with tenant_scope(isp.id), transaction():
         account: MpesaAccount = mpesa.add_account(
@@ -43,6 +43,11 @@ def _money(isp: Isp, letter: str) -> None:
         )  # fmt: skip
         mpesa.begin(account.id, "balance")
         db.session.add(MpesaBalance(mpesa_account_id=account.id, as_of=clock.now(), accounts={"accounts": []}))
+        customer = subscribers.add_line(username=f"line-{letter}", password="x", name=f"Line canary-{letter}")
+        payments.take(
+            nonce=letter * 32, subscriber_id=customer.id, method="cash", amount_cents=700,
+            reference=f"slip canary-{letter}", by_id=isp.cashier.id, by=f"Cashier canary-{letter}",
+        )  # fmt: skip
 
 
 @pytest.fixture
@@ -54,16 +59,7 @@ def world(app: Flask) -> World:
     return made
 
 
-def payout_of(isp: Isp) -> object:
+def row_of(isp: Isp, table: type[TenantRow]) -> UUID:
+    """The id of an ISP's only row."""
     with tenant_scope(isp.id), transaction():
-        return db.session.scalars(select(Payout.id)).one()
-
-
-def account_of(isp: Isp) -> object:
-    with tenant_scope(isp.id), transaction():
-        return db.session.scalars(select(MpesaAccount.id)).one()
-
-
-def unmatched_of(isp: Isp) -> object:
-    with tenant_scope(isp.id), transaction():
-        return db.session.scalars(select(SuspenseItem.id)).one()
+        return db.session.scalars(select(table.id)).one()
