@@ -129,6 +129,8 @@ def request_refund(
     known = _refundable(found, source)
     phone = known.phone or paid_by
     _check(known, method, amount_cents, phone, end_package)
+    # Two requests of one person must not each overlook the other's part of the day's limit.
+    one_at_a_time(f"payouts of {by.id}")
     payout = Payout(
         id=ids.new_id(),
         method=method,
