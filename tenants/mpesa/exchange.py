@@ -50,7 +50,7 @@ class Outgoing(NamedTuple):
 
 class Answered(NamedTuple):
     """What was told about a request. `result` and `meaning` are None where M-Pesa does not know itself: its queue timed
-    out. `trusted`: it came from one of M-Pesa's addresses."""
+    out. `trusted`: it came from one of M-Pesa's addresses, or answers a question under the ids that M-Pesa gave it."""
 
     request: MpesaRequest
     result: Result | None
@@ -135,6 +135,7 @@ def read_result(event_id: UUID) -> Answered | None:
     if result is None:
         event.outcome = "malformed"
         return None
+    trusted = trusted or _answers_our_question(request, result)
     if _is_of_another(request, result, trusted):
         event.outcome = "refused: another conversation"
         return None
@@ -145,6 +146,16 @@ def read_result(event_id: UUID) -> Answered | None:
         note_outcome(request, meaning)
         _settle_own(request, result, meaning)
     return Answered(request, result, meaning, trusted)
+
+
+def _answers_our_question(request: MpesaRequest, result: Result) -> bool:
+    """The list of addresses is a hint (build sheet 18). What was only asked, and is answered under the ids of its
+    acknowledgement, is believed from elsewhere too: else a new address of M-Pesa's would leave nothing to ask."""
+    return (
+        request.api in {"status", "balance"}
+        and request.conversation_id is not None
+        and request.conversation_id == result.conversation_id
+    )
 
 
 def _is_of_another(request: MpesaRequest, result: Result, trusted: bool) -> bool:

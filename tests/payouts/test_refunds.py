@@ -9,6 +9,7 @@ import pytest
 
 from rehearsal.daraja.world import Payout as Taken
 from tenants import access, ledger, mpesa, payouts
+from tenants.mpesa import exchange
 from tenants.payouts import AlreadyUnderWay, MoreThanCameIn, NotBought, NotOpen, OnlyWhole, SamePerson, outcomes
 from tests.payouts.conftest import FUNDS, MSISDN, Desk, give_initiator
 from wavu import clock
@@ -393,14 +394,28 @@ def test_a_wrong_password_is_not_tried_three_times(desk: Desk) -> None:
     assert desk.sim.world.merchant("600100").initiators["wavuapi"].wrong == 1
 
 
-def test_a_forged_result_moves_nothing(desk: Desk) -> None:
-    """The right token from a stranger's address: not believed, asked."""
+def test_a_result_from_elsewhere_is_not_believed_and_asked_about(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token alone moves nothing; the answer to our own question, under its acknowledged ids, does."""
+    monkeypatch.setattr(exchange, "comes_from_daraja", lambda account, peer: False)
     payout = desk.refund(desk.paid())
-    desk.sim.rule({"callback.drop": 1.0}, exchange="status_result")
+    desk.sim.rule({"callback.drop": 1.0}, exchange="status_result", times=1)
+    desk.go()
+    assert desk.state(payout) == "accepted"
+    assert desk.shop.rows("SELECT outcome FROM mpesa_result") == [("held: not from M-Pesa's addresses",)]
+    desk.go()
+    assert desk.state(payout) == "accepted"
+    desk.later(61)
+    desk.go()
+    assert desk.state(payout) == "paid"
+    desk.sound()
+
+
+def test_a_result_under_strange_ids_is_refused(desk: Desk) -> None:
+    payout = desk.refund(desk.paid())
     desk.shop.work("send_payout")
-    desk.shop.admin.execute(b"UPDATE mpesa_account SET environment = 'sandbox'")
+    desk.shop.admin.execute(b"UPDATE mpesa_request SET conversation_id = 'AG_20261124_of_another'")
     desk.sim.advance(1)
     assert desk.sim.wait_idle()
     desk.shop.work("settle_result")
+    assert desk.shop.rows("SELECT outcome FROM mpesa_result") == [("refused: another conversation",)]
     assert desk.state(payout) == "accepted"
-    assert desk.shop.rows("SELECT outcome FROM mpesa_result") == [("held: not from M-Pesa's addresses",)]
