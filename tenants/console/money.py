@@ -27,6 +27,7 @@ SOURCES = {
     "stk callback and query": N_("Prompt on the phone"),
     "c2b": N_("Paid by hand"),
     "pull": N_("Found by asking M-Pesa"),
+    "staff": N_("Entered by staff"),
     "statement": N_("Found on a statement"),
 }
 
@@ -95,6 +96,40 @@ def match(item_id: UUID) -> ResponseReturnValue:
         return _show_item(found, form, STATUS[refusal.kind])
     flash(_("%(amount)s went to %(customer)s.", amount=money.show(cents), customer=name), "ok")
     return redirect(url_for(".unmatched"))
+
+
+class EnterForm(BaseForm):
+    receipt = StringField(_l("Receipt code"), [required()])
+    amount = StringField(_l("Amount in KES"), [required()])
+    account = StringField(_l("Account number or phone of the customer"), [required()])
+
+
+@bp.get("/money/enter")
+@needs("money.match")
+def enter() -> ResponseReturnValue:
+    """A payment that a customer shows on the phone, and that has not come in."""
+    return render_template("console/money/enter.html", form=EnterForm())
+
+
+@bp.post("/money/enter")
+@needs("money.match")
+def enter_payment() -> ResponseReturnValue:
+    form = EnterForm(request.form)
+    if not form.validate():
+        return render_template("console/money/enter.html", form=form), 422
+    try:
+        cents = money.parse(form.amount.data or "")
+    except ValueError:
+        form.amount.errors = [_("An amount looks like 1500 or 1,500.50.")]
+        return render_template("console/money/enter.html", form=form), 422
+    try:
+        with savepoint():
+            name = checkout.enter_payment(form.receipt.data or "", cents, form.account.data or "")
+    except Refused as refusal:
+        show_refusal(form, refusal, "account" if isinstance(refusal, checkout.NobodyHasThat) else "receipt")
+        return render_template("console/money/enter.html", form=form), STATUS[refusal.kind]
+    flash(_("%(amount)s went to %(customer)s.", amount=money.show(cents), customer=name), "ok")
+    return redirect(url_for(".payments_list"))
 
 
 def _show_item(found: payments.Unmatched, form: MatchForm, status: int) -> ResponseReturnValue:

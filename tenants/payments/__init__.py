@@ -4,7 +4,8 @@ Promises: an attempt is sent once; silence is unknown and never failed; a succes
 is credited once, whoever reports it.
 """
 
-from tenants.payments.arrivals import Arrival, Unproven, list_arrivals, list_unproven
+from tenants.payments.arrivals import Arrival, Unproven, is_proven, list_arrivals, list_unproven
+from tenants.payments.by_staff import enter
 from tenants.payments.c2b import receive as receive_confirmation
 from tenants.payments.c2b import validate
 from tenants.payments.callbacks import receive as receive_callback
@@ -16,7 +17,16 @@ from tenants.payments.inbox import MAX_BODY_BYTES, may_be_token
 from tenants.payments.models import DeskPayment, InboundEvent, PaymentIntent, ProviderReceipt, ReceiptWitness
 from tenants.payments.pull import LONGEST, ask_for, pull_payments, tenants_with_pull
 from tenants.payments.receipts import Settled
-from tenants.payments.refusals import AlreadySpent, AlreadyVoided, MoreThanLeft, PromptOpen, TooManyPrompts
+from tenants.payments.refusals import (
+    AlreadySpent,
+    AlreadyVoided,
+    MoreThanLeft,
+    NoReceipt,
+    PromptOpen,
+    ReceiptKnown,
+    TooLargeByHand,
+    TooManyPrompts,
+)
 from tenants.payments.settle import PaidNoReceipt, settle_callback, settle_query, settle_report
 from tenants.payments.stk import OPEN, PROMPT_SECONDS, latest_intent, query_stk, request_stk, send_stk, wait_after
 from tenants.payments.suggestions import Suggestion, suggest_owners
@@ -44,24 +54,29 @@ __all__ = [
     "DeskPayment",
     "InboundEvent",
     "MoreThanLeft",
+    "NoReceipt",
     "PaidNoReceipt",
     "PaymentIntent",
     "PaymentReported",
     "PromptOpen",
     "ProviderReceipt",
+    "ReceiptKnown",
     "ReceiptWitness",
     "Settled",
     "StkAsked",
     "Suggestion",
     "Taken",
+    "TooLargeByHand",
     "TooManyPrompts",
     "Unmatched",
     "Unproven",
     "ask_for",
     "cash_held",
     "claim",
+    "enter",
     "find_taken",
     "find_unmatched",
+    "is_proven",
     "latest_intent",
     "left_of",
     "list_arrivals",

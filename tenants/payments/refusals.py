@@ -31,3 +31,16 @@ class AlreadyVoided(Refused):
 class AlreadySpent(Refused):
     kind = Kind.CONFLICT
     message = N_("The customer has spent this money. Take the package back first, or leave the payment.")
+
+
+class NoReceipt(Refused):
+    message = N_("A receipt code has ten letters and digits, such as UKO7RT61SV.")
+
+
+class TooLargeByHand(Refused):
+    message = N_("Up to KES 5,000 can be entered by hand. M-Pesa tells of larger payments within 15 minutes.")
+
+
+class ReceiptKnown(Refused):
+    kind = Kind.CONFLICT
+    message = N_("This receipt has come in already. Search for it under Payments.")

@@ -8,6 +8,11 @@ class NoPayerPhone(Refused):
     message = N_("The number that paid is not known to us. Take the whole payment back instead.")
 
 
+class NotProvenYet(Refused):
+    kind = Kind.CONFLICT
+    message = N_("M-Pesa has not told of this payment yet. It can go back once it has.")
+
+
 class MoreThanCameIn(Refused):
     kind = Kind.CONFLICT
     message = N_("At most %(left)s of this payment can go back.")

@@ -21,6 +21,7 @@ from tenants.payouts.refusals import (
     NoPayerPhone,
     NotBought,
     NotOpen,
+    NotProvenYet,
     OnlyWhole,
     SamePerson,
     TooLittleToSend,
@@ -118,7 +119,7 @@ def request_refund(
     `from_account_code` is what pays, if it is not the wallet of the receipt's subscriber; `paid_by` is the phone, where
     a witness of Safaricom's named it and the receipt does not. With `end_package` the package that the money bought is
     taken back first. Within what one person may alone it is approved at once: ask for the password before. Raises
-    NotFound, MoreThanCameIn, OnlyWhole, AlreadyUnderWay, NoPayerPhone, TooLittleToSend, NotBought, NotEnoughMoney,
+    NotFound, NotProvenYet, MoreThanCameIn, OnlyWhole, AlreadyUnderWay, NoPayerPhone, TooLittleToSend, NotBought, NotEnoughMoney,
     MoreThanLeft, InitiatorNotReady or InitiatorFrozen.
     """
     one_at_a_time(f"refund {receipt_id}")
@@ -157,6 +158,8 @@ def request_refund(
 
 
 def _check(known: Refundable, method: str, amount_cents: int, phone: Phone | None, end_package: bool) -> None:
+    if not payments.is_proven(known.receipt):
+        raise NotProvenYet
     if method == "reversal":
         open_ = select(Payout.id).where(
             Payout.receipt_id == known.receipt.id,

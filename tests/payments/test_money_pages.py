@@ -116,3 +116,56 @@ def test_what_is_reported_and_not_proven_is_shown_until_it_is(paid: tuple[Shop, 
     _pull(shop)
     browser.get(CONSOLE, "/money/unmatched")
     assert "Reported, not proven" not in browser.text
+
+
+def _enter(shop: Shop, browser: Browser, receipt: str, amount: str, customer: str) -> int:
+    browser.get(CONSOLE, "/money/enter")
+    data = {"receipt": receipt, "amount": amount, "account": customer}
+    return browser.post(CONSOLE, "/money/enter", data).status_code
+
+
+def test_a_receipt_that_a_customer_shows_counts_at_once_and_is_proven_later(shop: Shop) -> None:
+    _register(shop)
+    shop.sim.set_knobs({"callback.drop": 1})
+    receipt = shop.sim.pay(STRANGER, "600100", 50, "WRONG").receipt
+    browser, number = _at(shop, shop.world.a.owner), _number(shop, shop.world.a.id)
+    assert _enter(shop, browser, f" {receipt.lower()} ", "50", number) == 302
+    assert _balances(shop, shop.world.a.id) == (5000, 0)
+    browser.get(CONSOLE, "/money")
+    assert f"{receipt} Not proven yet KES 50" in browser.text
+    assert _enter(shop, browser, receipt, "50", number) == 409
+    assert "has come in already" in browser.text
+    shop.work("pull_payments")
+    shop.admin.execute("UPDATE outbox SET run_at = now() WHERE state = 'ready'")
+    shop.work("pull_payments", "settle_report")
+    browser.get(CONSOLE, "/money")
+    assert f"{receipt} Received KES 50" in browser.text
+    assert _balances(shop, shop.world.a.id) == (5000, 0)
+    browser.get(CONSOLE, "/activity")
+    assert f"Payment entered by hand {receipt}" in browser.text
+    shop.check_books()
+
+
+@pytest.mark.parametrize(
+    ("receipt", "amount", "customer", "said"),
+    [
+        ("UKO7RT61S", "50", "0712345678", "ten letters and digits"),
+        ("OAK0000000", "50", "0712345678", "ten letters and digits"),
+        ("UKO7RT61SV", "5000.01", "0712345678", "Up to KES 5,000"),
+        ("UKO7RT61SV", "0", "0712345678", "Up to KES 5,000"),
+        ("UKO7RT61SV", "many", "0712345678", "An amount looks like"),
+        ("UKO7RT61SV", "50", "0733999888", "No customer has this"),
+        ("", "50", "0712345678", "Fill this in."),
+    ],
+)
+def test_what_cannot_be_entered_is_said(shop: Shop, receipt: str, amount: str, customer: str, said: str) -> None:
+    browser = _at(shop, shop.world.a.owner)
+    _number(shop, shop.world.a.id)
+    assert _enter(shop, browser, receipt, amount, customer) in {400, 422}
+    assert said in browser.text
+    assert shop.rows("SELECT count(*) FROM provider_receipt") == [(0,)]
+
+
+def test_a_cashier_enters_nothing(shop: Shop) -> None:
+    browser = _at(shop, shop.world.a.cashier)
+    assert browser.get(CONSOLE, "/money/enter").status_code == 403

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 
 from rehearsal.daraja.world import Payout as Taken
-from tenants import access, ledger, mpesa, payouts
+from tenants import access, ledger, mpesa, payments, payouts
 from tenants.mpesa import exchange
 from tenants.payouts import AlreadyUnderWay, MoreThanCameIn, NotBought, NotOpen, OnlyWhole, SamePerson, outcomes
 from tests.payouts.conftest import FUNDS, MSISDN, Desk, give_initiator
 from wavu import clock
 from wavu.db import transaction
 from wavu.errors import NotFound
+from wavu.phone import Phone
 from wavu.tenancy import tenant_scope
 from workers import runtime
 
@@ -109,6 +110,21 @@ def test_never_more_than_came_in_nor_than_there_is(desk: Desk) -> None:
     desk.go()
     with pytest.raises(MoreThanCameIn):
         desk.refund(receipt, end_package=False)
+
+
+def test_a_receipt_that_staff_typed_in_goes_back_once_it_is_proven(desk: Desk) -> None:
+    subscriber_id = desk.shop.rows("SELECT subscriber_id FROM provider_receipt WHERE id = %s", desk.paid())[0][0]
+    with desk.inside():
+        account = mpesa.find_account(desk.account_id)
+        payments.enter(account, receipt="UKP1234567", amount_cents=5000, subscriber_id=subscriber_id)
+        receipt_id = payouts.refundable("UKP1234567").receipt.id
+    with pytest.raises(payouts.NotProvenYet):
+        desk.refund(receipt_id, amount_cents=5000, end_package=False, paid_by=Phone.parse(MSISDN))
+    desk.shop.admin.execute(
+        b"INSERT INTO receipt_witness (tenant_id, id, receipt_id, source) VALUES (%s, gen_random_uuid(), %s, 'pull')",
+        (desk.tenant_id, receipt_id),
+    )
+    assert desk.state(desk.refund(receipt_id, method="reversal", amount_cents=5000, end_package=False)) == "approved"
 
 
 def test_the_database_itself_bounds_a_receipt(desk: Desk) -> None:

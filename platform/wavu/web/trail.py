@@ -26,6 +26,7 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "team.removed": (N_("Removed from the team"), "%(name)s"),
     "account.second_factor_cleared": (N_("Two-step sign-in turned off for a person"), "%(email)s"),
     "payment.matched": (N_("Payment matched to a customer"), "%(receipt)s"),
+    "payment.entered": (N_("Payment entered by hand"), "%(receipt)s"),
     "payment.taken": (N_("Payment taken at the desk"), N_("Receipt %(number)s")),
     "payment.voided": (N_("Payment at the desk taken back"), N_("Receipt %(number)s. Reason: %(reason)s")),
     "outbox.revived": (N_("Failed jobs tried again"), "%(job)s"),
