@@ -119,8 +119,8 @@ def request_refund(
     `from_account_code` is what pays, if it is not the wallet of the receipt's subscriber; `paid_by` is the phone, where
     a witness of Safaricom's named it and the receipt does not. With `end_package` the package that the money bought is
     taken back first. Within what one person may alone it is approved at once: ask for the password before. Raises
-    NotFound, NotProvenYet, MoreThanCameIn, OnlyWhole, AlreadyUnderWay, NoPayerPhone, TooLittleToSend, NotBought, NotEnoughMoney,
-    MoreThanLeft, InitiatorNotReady or InitiatorFrozen.
+    NotFound, NotProvenYet, MoreThanCameIn, OnlyWhole, AlreadyUnderWay, NoPayerPhone, TooLittleToSend, NotBought,
+    NotEnoughMoney, MoreThanLeft, InitiatorNotReady or InitiatorFrozen.
     """
     one_at_a_time(f"refund {receipt_id}")
     found = db.session.scalar(select(ProviderReceipt).where(ProviderReceipt.id == receipt_id))
