@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 
 from config import Settings, load
+from rehearsal.daraja import certificate
 from rehearsal.servers import write_private
 from tenants import mpesa, network, subscribers
 from tenants.catalog import Package
@@ -97,6 +98,7 @@ def _secrets() -> dict[str, str]:
         keep(f"line {isp.slug}", _password())
         for part in ("consumer_key", "consumer_secret", "passkey"):
             keep(f"{part} {isp.slug}", secrets.token_hex(16))
+        keep(f"initiator {isp.slug}", secrets.token_hex(8))
         for _, email in (isp.owner, isp.manager):
             keep(email, _password())
     keep(STAFF[1], _password())
@@ -191,8 +193,22 @@ def _shop(isp: Isp, kept: dict[str, str]) -> None:
         mpesa.add_account(
             environment="rehearsal", kind=kind, business_short_code=business, party_b=party, **_daraja(isp, kept)
         )
+    for account in mpesa.list_accounts():
+        if mpesa.initiator_of(account.id) is None:
+            _initiator(isp, kept, account)
     if subscribers.by_username(_line(isp)) is None:
         subscribers.add_line(username=_line(isp), password=kept[f"line {isp.slug}"], name="Line 1")
+
+
+def _initiator(isp: Isp, kept: dict[str, str], account: MpesaAccount) -> None:
+    """In whose name refunds go out, with the simulator's certificate. In the tenant's scope."""
+    mpesa.set_initiator(
+        account.id,
+        name=f"{isp.slug}api",
+        password=kept[f"initiator {isp.slug}"],
+        certificate=certificate.pem(),
+        password_set_on=clock.local_date(clock.now(), "Africa/Nairobi"),
+    )
 
 
 def _line(isp: Isp) -> str:
@@ -207,6 +223,7 @@ def _write_peers(settings: Settings, kept: dict[str, str]) -> None:
             "shortcode": isp.mpesa[1],
             "till": isp.mpesa[2] if isp.mpesa[0] == "till" else None,
             "name": isp.name.upper(),
+            "initiators": [{"name": f"{isp.slug}api", "password": kept[f"initiator {isp.slug}"]}],
         }
         for isp in ISPS
     ]

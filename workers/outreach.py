@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 
 from config import Settings
 from tenants import mpesa
-from wavu import accounts, mail, outbox
+from wavu import accounts, mail, money, outbox
 from wavu.outbox import Queue
 from wavu.tenancy import current_tenant
 
@@ -117,6 +117,26 @@ def tell_owners_mpesa_fault(event: dict[str, Any]) -> None:
     _tell_each_owner("mpesa_fault", f"{event['account_id']} {event['found_on']}", event)
 
 
+def tell_owners_initiator_set(event: dict[str, Any]) -> None:
+    """That somebody gave an M-Pesa account a new initiator, in case it was not them."""
+    _tell_each_owner("initiator_set", f"{event['account_id']} {event['at']}", event)
+
+
+def tell_owners_initiator_fault(event: dict[str, Any]) -> None:
+    """That M-Pesa refuses an initiator, or needs something mended: once a day and thing."""
+    _tell_each_owner("initiator_fault", f"{event['account_id']} {event['fix']} {event['found_on']}", event)
+
+
+def tell_owners_initiator_ages(event: dict[str, Any]) -> None:
+    """That an initiator's password ends soon."""
+    _tell_each_owner("initiator_ages", f"{event['account_id']} {event['set_on']} {event['days']}", event)
+
+
+def tell_owners_payout_limit(event: dict[str, Any]) -> None:
+    """That one person alone may soon pay out more, in case nobody meant it."""
+    _tell_each_owner("payout_limit", event["at"], event)
+
+
 def _tell_each_owner(what: str, once: str, event: dict[str, Any]) -> None:
     for membership, person in accounts.members():
         if membership.role == "owner":
@@ -171,8 +191,71 @@ def _mpesa_fault(payload: dict[str, Any]) -> tuple[str, str] | None:
     return _("%(name)s: M-Pesa payments fail", name=name), text
 
 
+def _initiator_set(payload: dict[str, Any]) -> tuple[str, str]:
+    account, name = mpesa.find_account(UUID(payload["account_id"])), current_tenant().name
+    text = _(
+        "Hello,\n\nThe API initiator of %(account)s was set anew: refunds of %(name)s go out in its name.\n\n"
+        "Was it none of you? Change its password in the M-Pesa organisation portal at once, then look here:\n%(link)s",
+        name=name,
+        account=account.label,
+        link=f"{_origin('console')}/activity",
+    )
+    return _("%(name)s: new M-Pesa initiator", name=name), text
+
+
+def _initiator_fault(payload: dict[str, Any]) -> tuple[str, str] | None:
+    account, name = mpesa.find_account(UUID(payload["account_id"])), current_tenant().name
+    found = mpesa.initiator_of(account.id)
+    if found is None or found.fault is None:
+        return None
+    text = _(
+        "Hello,\n\nRefunds of %(name)s do not go out: M-Pesa refuses the API initiator of %(account)s.\n\n%(fault)s\n\n"
+        "%(link)s",
+        name=name,
+        account=account.label,
+        fault=_(found.fault),
+        link=f"{_origin('console')}/",
+    )
+    return _("%(name)s: M-Pesa refunds fail", name=name), text
+
+
+def _initiator_ages(payload: dict[str, Any]) -> tuple[str, str] | None:
+    account, name = mpesa.find_account(UUID(payload["account_id"])), current_tenant().name
+    found = mpesa.initiator_of(account.id)
+    if found is None or str(found.password_set_on) != payload["set_on"]:
+        return None
+    text = _(
+        "Hello,\n\nThe password of the API initiator of %(account)s is %(days)s days old. M-Pesa ends it after"
+        " %(most)s days, and refunds of %(name)s stop then. Set a new one in the M-Pesa organisation portal, then enter"
+        " it here:\n%(link)s",
+        name=name,
+        account=account.label,
+        days=payload["days"],
+        most=mpesa.PASSWORD_DAYS,
+        link=f"{_origin('console')}/",
+    )
+    return _("%(name)s: an M-Pesa password ends soon", name=name), text
+
+
+def _payout_limit(payload: dict[str, Any]) -> tuple[str, str]:
+    name = current_tenant().name
+    text = _(
+        "Hello,\n\n%(by)s raised what one person of %(name)s may pay out alone in a day to %(amount)s. It holds in 24"
+        " hours. Was it not meant? Lower it again before then:\n%(link)s",
+        name=name,
+        by=payload["by"],
+        amount=money.show(int(payload["alone_cents"])),
+        link=f"{_origin('console')}/",
+    )
+    return _("%(name)s: a higher limit for refunds", name=name), text
+
+
 _WORDS: dict[str, Callable[[dict[str, Any]], tuple[str, str] | None]] = {
     "suspended": _suspended,
     "resumed": _resumed,
     "mpesa_fault": _mpesa_fault,
+    "initiator_set": _initiator_set,
+    "initiator_fault": _initiator_fault,
+    "initiator_ages": _initiator_ages,
+    "payout_limit": _payout_limit,
 }

@@ -10,9 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tenants import mpesa, payments
-from tenants.mpesa import MpesaAccountAdded, MpesaFaultFound
+from tenants import mpesa, payments, payouts
+from tenants.mpesa import (
+    InitiatorFaultFound,
+    InitiatorPasswordAges,
+    InitiatorSet,
+    MpesaAccountAdded,
+    MpesaFaultFound,
+    ResultArrived,
+    StatusAnswered,
+)
 from tenants.payments import CallbackArrived, PaymentReported, StkAsked
+from tenants.payouts import PayoutApproved, PayoutLimitRaised
 from wavu.accounts import CredentialChanged, PasswordResetAsked, PasswordResetMade, PersonInvited
 from wavu.events import Reaction, react
 from wavu.outbox import Queue
@@ -25,6 +34,13 @@ JOBS: dict[str, Job] = {
     "send_stk": payments.send_stk,
     "query_stk": settlement.query_stk,
     "settle_callback": settlement.settle_callback,
+    "send_payout": payouts.send_payout,
+    "send_waiting": payouts.send_waiting,
+    "ask_payout": payouts.ask_payout,
+    "ask_status": mpesa.send_status,
+    "ask_balance": mpesa.send_balance,
+    "ask_balances": settlement.ask_balances,
+    "settle_result": settlement.settle_result,
     "settle_report": settlement.settle_report,
     "register_hooks": mpesa.register_hooks,
     "pull_since_last": settlement.pull_since_last,
@@ -40,6 +56,10 @@ JOBS: dict[str, Job] = {
     "tell_owners_suspended": outreach.tell_owners_suspended,
     "tell_owners_resumed": outreach.tell_owners_resumed,
     "tell_owners_mpesa_fault": outreach.tell_owners_mpesa_fault,
+    "tell_owners_initiator_set": outreach.tell_owners_initiator_set,
+    "tell_owners_initiator_fault": outreach.tell_owners_initiator_fault,
+    "tell_owners_initiator_ages": outreach.tell_owners_initiator_ages,
+    "tell_owners_payout_limit": outreach.tell_owners_payout_limit,
     "tell_owner": outreach.tell_owner,
     "forget_old_sessions": housekeeping.forget_old_sessions,
     "forget_old_keys": housekeeping.forget_old_keys,
@@ -53,6 +73,17 @@ def install() -> None:
     react(PaymentReported, Reaction("settle_report", Queue.SETTLEMENT))
     react(MpesaAccountAdded, Reaction("register_hooks", Queue.DARAJA))
     react(MpesaFaultFound, Reaction("tell_owners_mpesa_fault", Queue.MESSAGES))
+    react(
+        InitiatorSet,
+        Reaction("send_waiting", Queue.BULK),
+        Reaction("tell_owners_initiator_set", Queue.MESSAGES),
+    )
+    react(InitiatorFaultFound, Reaction("tell_owners_initiator_fault", Queue.MESSAGES))
+    react(InitiatorPasswordAges, Reaction("tell_owners_initiator_ages", Queue.MESSAGES))
+    react(ResultArrived, Reaction("settle_result", Queue.SETTLEMENT))
+    react(StatusAnswered)
+    react(PayoutApproved, Reaction("send_payout", Queue.DARAJA))
+    react(PayoutLimitRaised, Reaction("tell_owners_payout_limit", Queue.MESSAGES))
     react(PersonInvited, Reaction("send_invitation", Queue.MESSAGES))
     react(PasswordResetAsked, Reaction("make_password_reset", Queue.MESSAGES))
     react(PasswordResetMade, Reaction("send_password_reset", Queue.MESSAGES))

@@ -7,8 +7,12 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from tenants import checkout, payments
+from sqlalchemy import select
+
+from tenants import checkout, mpesa, payments, payouts
 from wavu import clock, tenancy
+from wavu.db import db
+from wavu.tenancy import Tenant, visiting
 
 
 def settle_callback(event: dict[str, Any]) -> None:
@@ -43,3 +47,22 @@ def query_stk(event: dict[str, Any]) -> Generator[Callable[[], Any], Any, None]:
     proof = yield from payments.query_stk(event)
     if proof is not None:
         checkout.settle_query(UUID(event["intent_id"]))
+
+
+def settle_result(event: dict[str, Any]) -> None:
+    """One thing that M-Pesa told about a request: settles the payout that it is about. Twice changes nothing."""
+    unknown = payouts.settle_result(UUID(event["event_id"]))
+    if unknown is not None:
+        payouts.ask_now(unknown)
+
+
+def ask_balances(_: dict[str, Any]) -> None:
+    """A clock of the platform: has every account with an initiator asked what it holds, and its owner told in time that
+    the initiator's password will end. Running twice in a day asks once."""
+    now = clock.now()
+    for tenant_id in db.session.scalars(select(Tenant.id).where(Tenant.kind == "isp")).all():
+        with visiting(tenant_id):
+            for account in mpesa.list_accounts():
+                if mpesa.initiator_of(account.id) is not None:
+                    mpesa.ask_balance(account.id, f"{now:%Y%m%d}")
+            mpesa.watch_passwords(now)

@@ -14,7 +14,7 @@ from tenants.access.endings import (
     sessions_to_end,
     tenants_with_sessions_to_end,
 )
-from tenants.access.entitlements import current, ends_at, entitlement_of, grant, used_up
+from tenants.access.entitlements import current, end, ends_at, entitlement_of, grant, used_up
 from tenants.access.gate import Code, Packet, is_sound, read
 from tenants.access.models import AccessSession, Entitlement, LoginCode
 from tenants.access.orders import Answer, Order
@@ -55,6 +55,7 @@ __all__ = [
     "close_session",
     "current",
     "disconnect_of",
+    "end",
     "ends_at",
     "entitlement_of",
     "grant",

@@ -22,6 +22,8 @@ from wavu.tenancy import current_tenant
 
 # Who gets online this soon after paying has the time from then; later, paid time has begun without them.
 ACTIVATION_WINDOW = timedelta(minutes=15)
+# What begins and ends at one instant lasts for the least there is.
+_LEAST = timedelta(microseconds=1)
 # A session that was accepted within the window may be heard of a little after it.
 _HEARD_LATE = timedelta(seconds=30)
 
@@ -167,6 +169,30 @@ def activate(entitlement_id: UUID, began: datetime) -> None:
     db.session.flush()
     if delay:
         _move_up(found)
+
+
+def end(purchase_id: UUID, at: datetime) -> None:
+    """Ends what a purchase gave, now and for good. What waits behind it begins now, or moves up in its stead. Its
+    sessions are ended by the clock that looks for such."""
+    known = entitlement_of(purchase_id)
+    # Locked in the order in which one waits behind another.
+    before = None if known is None or known.follows_id is None else _locked(Entitlement.id == known.follows_id)
+    found = _locked(Entitlement.purchase_id == purchase_id)
+    if found is None or found.ends_at <= at:
+        return
+    if before is not None and found.starts_at > at:
+        behind = _locked(Entitlement.follows_id == found.id)
+        found.follows_id, found.starts_at = None, at
+        found.ends_at = at + _LEAST
+        db.session.flush()
+        if behind is not None:
+            behind.follows_id = before.id
+            db.session.flush()
+            _move_up(before)
+        return
+    found.ends_at = max(at, found.starts_at + _LEAST)
+    db.session.flush()
+    _move_up(found)
 
 
 def use(entitlement_id: UUID, seconds: int, octets: int) -> None:

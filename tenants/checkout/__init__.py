@@ -6,7 +6,7 @@ same device or line runs begins when that one is over.
 """
 
 from tenants.checkout.balance import Balance
-from tenants.checkout.fulfilment import money_arrived
+from tenants.checkout.fulfilment import give_back, money_arrived
 from tenants.checkout.holdings import Held, Holdings, holdings
 from tenants.checkout.models import Purchase
 from tenants.checkout.progress import Progress, progress
@@ -49,6 +49,7 @@ __all__ = [
     "begin_with_balance",
     "enter_payment",
     "find_purchase",
+    "give_back",
     "hand_back",
     "holdings",
     "match_unmatched",

@@ -19,11 +19,16 @@ from wavu.db import db, one_at_a_time
 PROVISIONAL = timedelta(hours=2)
 
 
+def _ledger_key(purchase_id: UUID) -> str:
+    """What the ledger's transaction of a purchase is called."""
+    return f"buy:{purchase_id}"
+
+
 def buy(purchase: Purchase) -> None:
     """The wallet pays for a purchase that is locked and open. Raises NotEnoughMoney, with nothing done."""
     ledger.post(
         "purchase",
-        f"buy:{purchase.id}",
+        _ledger_key(purchase.id),
         [
             Leg(ledger.wallet(purchase.subscriber_id), -purchase.price_cents),
             Leg(ledger.INCOME_ACCESS, purchase.price_cents),
@@ -33,6 +38,20 @@ def buy(purchase: Purchase) -> None:
     grant(purchase, provisional=False)
     purchase.state, purchase.bought_at = "bought", clock.now()
     db.session.flush()
+
+
+def give_back(purchase_id: UUID) -> bool:
+    """Takes a purchase back: its price returns to the wallet, where the purchase's holder sees it, and its right ends.
+    False where it is not bought."""
+    purchase = lock(purchase_id)
+    posting = ledger.find(_ledger_key(purchase_id))
+    if purchase.state != "bought" or posting is None:
+        return False
+    ledger.reverse("purchase_taken_back", posting, facts={"purchase": str(purchase_id)})
+    access.end(purchase_id, clock.now())
+    purchase.state = "returned"
+    db.session.flush()
+    return True
 
 
 def money_arrived(subscriber_id: UUID) -> None:

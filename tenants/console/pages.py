@@ -63,9 +63,17 @@ def _mpesa_accounts() -> list[dict[str, Any]]:
             "environment": environments[account.environment],
             "fault": _(account.fault) if account.fault else None,
             "since": account.fault_since,
+            **_initiator_of(account),
         }
         for account in mpesa.list_accounts()
     ]
+
+
+def _initiator_of(account: mpesa.MpesaAccount) -> dict[str, Any]:
+    """What its initiator needs, and what M-Pesa last said that the account holds."""
+    found, held = mpesa.initiator_of(account.id), mpesa.latest_balance(account.id)
+    fault = _(found.fault) if found is not None and found.fault else None
+    return {"initiator_fault": fault, "initiator_since": found.fault_since if found else None, "balance": held}
 
 
 def _greeting(name: str) -> str:

@@ -13,6 +13,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
@@ -21,7 +22,7 @@ import structlog
 from flask import Flask
 
 from config import Settings
-from tenants import payments
+from tenants import mpesa, payments
 from wavu import ids
 from wavu.db import is_outage, transaction
 from wavu.tenancy import tenant_scope
@@ -37,6 +38,8 @@ _LOOK_SECONDS = 2.0
 RECEIVERS: dict[str, Callable[[str, bytes, str | None], bool]] = {
     "s": payments.receive_callback,
     "c": payments.receive_confirmation,
+    "r": partial(mpesa.receive_result, "result"),
+    "q": partial(mpesa.receive_result, "timeout"),
 }
 
 

@@ -2,16 +2,30 @@
 database itself refuses what does not balance or takes a wallet below nothing. Credits are positive, debits negative.
 """
 
-from tenants.ledger.accounts import BANK, INCOME_ACCESS, SUSPENSE, cash, mpesa, wallet
+from tenants.ledger.accounts import (
+    BANK,
+    INCOME_ACCESS,
+    MPESA_FEES,
+    MPESA_PAYOUTS,
+    REFUND_PENDING,
+    SUSPENSE,
+    cash,
+    mpesa,
+    receivable,
+    wallet,
+)
 from tenants.ledger.checks import audit
 from tenants.ledger.models import LedgerAccount, LedgerEntry, LedgerTransaction
-from tenants.ledger.posting import Leg, balance, post
+from tenants.ledger.posting import Leg, balance, find, post, reverse
 from tenants.ledger.refusals import AlreadyReversed, NotEnoughMoney
 from tenants.ledger.series import next_number
 
 __all__ = [
     "BANK",
     "INCOME_ACCESS",
+    "MPESA_FEES",
+    "MPESA_PAYOUTS",
+    "REFUND_PENDING",
     "SUSPENSE",
     "AlreadyReversed",
     "LedgerAccount",
@@ -22,8 +36,11 @@ __all__ = [
     "audit",
     "balance",
     "cash",
+    "find",
     "mpesa",
     "next_number",
     "post",
+    "receivable",
+    "reverse",
     "wallet",
 ]

@@ -7,14 +7,26 @@ from uuid import UUID
 SUSPENSE = "liab:suspense:unmatched"
 INCOME_ACCESS = "income:access"
 BANK = "asset:bank"
+# Money on its way back to a customer: out of their wallet, and not yet known to be out of ours.
+REFUND_PENDING = "liab:refund_pending"
+MPESA_PAYOUTS = "asset:mpesa_b2c"
+MPESA_FEES = "expense:mpesa_fees"
 
 # Money that is somebody's: it can be spent down to nothing, and no further.
-_NEVER_NEGATIVE = ("liab:wallet:", "liab:suspense:", "liab:promo:", "liab:voucher_outstanding:", "liab:reseller_float:")
+_NEVER_NEGATIVE = (
+    "liab:wallet:", "liab:suspense:", "liab:promo:", "liab:voucher_outstanding:", "liab:reseller_float:",
+    REFUND_PENDING,
+)  # fmt: skip
 
 
 def wallet(subscriber_id: UUID) -> str:
     """What a tenant owes a subscriber: good for the tenant's own services."""
     return f"liab:wallet:{subscriber_id}"
+
+
+def receivable(subscriber_id: UUID | None) -> str:
+    """What a subscriber owes a tenant; without one, what somebody does."""
+    return f"asset:receivable:{subscriber_id or 'unknown'}"
 
 
 def cash(person_id: UUID) -> str:

@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, Text, Uuid, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from tenants.ledger.accounts import floor_of
-from tenants.ledger.models import LedgerAccount
+from tenants.ledger.models import LedgerAccount, LedgerEntry, LedgerTransaction
 from tenants.ledger.refusals import AlreadyReversed, NotEnoughMoney
 from wavu import ids, tenancy
 from wavu.db import db
@@ -76,6 +76,26 @@ def post(
     if said in _REFUSALS:
         raise _REFUSALS[said]
     return posting_id if said == "posted" else None
+
+
+def find(key: str) -> LedgerTransaction | None:
+    """The current tenant's transaction with a key."""
+    return db.session.scalar(select(LedgerTransaction).where(LedgerTransaction.key == key))
+
+
+def reverse(kind: str, posting: LedgerTransaction, *, facts: dict[str, Any] | None = None) -> UUID:
+    """Takes a transaction back by its mirror image, once: raises AlreadyReversed, and NotEnoughMoney as post() does."""
+    legs = db.session.execute(
+        select(LedgerAccount.code, LedgerEntry.amount_cents)
+        .join(LedgerAccount, LedgerAccount.id == LedgerEntry.account_id)
+        .where(LedgerEntry.transaction_id == posting.id)
+        .order_by(LedgerEntry.id)
+    ).all()
+    mirrored = [Leg(code, -cents) for code, cents in legs]
+    made = post(kind, f"rev:{posting.id}", mirrored, facts=facts, reverses=posting.id)
+    if made is None:
+        raise AlreadyReversed
+    return made
 
 
 def balance(account_code: str) -> int:

@@ -95,3 +95,42 @@ def _merchant_says(text: str) -> Meaning:
 def is_late_enough(code: str, seconds_since_accepted: float) -> bool:
     """Whether a negative answer of a query can be believed: the prompt may still be open (build sheet 4.2, 5)."""
     return seconds_since_accepted >= 90 or code in {"1032", "2001", "1", "2028", "SFC_IC0003", "2002"}
+
+
+# Build sheet 8 to 12: results of the APIs that act for an organisation. A code is of its API: 17, which limits a payer
+# of STK, is a failure inside Safaricom here; 1 is a customer's empty purse there, and the organisation's own here.
+_REFUSED_INITIATOR = _config("initiator")
+_ORGANISATION = {
+    "0": _SUCCESS,
+    **dict.fromkeys(("2001", "18", "20", "8006"), _REFUSED_INITIATOR),
+    **dict.fromkeys(("21", "22"), _config("initiator_role")),
+    **dict.fromkeys(("11", "2006"), _config("account_status")),
+    "2028": _config("initiator_shortcode"),
+    # The request exists already: what became of it must be asked.
+    "15": _UNKNOWN,
+    **dict.fromkeys(("24", "25", "29"), Meaning(Verdict.FINAL, fix="request")),
+    **dict.fromkeys(("26", "100000001", "100000002"), Meaning(Verdict.WAIT, 300)),
+}
+ORGANISATION_RESULTS = {
+    "status": _ORGANISATION | {"17": _UNKNOWN, **dict.fromkeys(("2033", "SFC_IC0003"), _FINAL)},
+    "balance": _ORGANISATION | {"17": _UNKNOWN},
+    "b2c": _ORGANISATION
+    | {"1": _config("payout_funds"), **dict.fromkeys(("2", "3", "4", "8", "2040", "SFC_IC0003"), _FINAL)},
+    # R000001: it was reversed before, and nothing is left to do (build sheet 22.3).
+    "reversal": _ORGANISATION | {"1": _config("payout_funds"), "R000001": _SUCCESS, "R000002": _FINAL},
+}
+
+
+def organisation_result(api: str, code: str) -> Meaning:
+    """A ResultCode of `status`, `balance`, `b2c` or `reversal`, as text whatever its type on the wire."""
+    return ORGANISATION_RESULTS[api].get(code, _REVIEW)
+
+
+def is_duplicate(code: str) -> bool:
+    """Whether Daraja has a request with this OriginatorConversationID already (build sheet 2.3)."""
+    return code == "500.002.1001"
+
+
+def is_no_such_path(code: str) -> bool:
+    """Whether the gateway does not know the address: it refuses before anything is executed (build sheet 2.3)."""
+    return code in {"404.001.01", "404.002.01", "404.003.01"}

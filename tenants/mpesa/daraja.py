@@ -118,7 +118,7 @@ def stk_push(
     body = reply.body
     if reply.status == 200 and str(body.get("ResponseCode")) == "0" and body.get("CheckoutRequestID"):
         return Accepted(str(body.get("MerchantRequestID", "")), str(body["CheckoutRequestID"]))
-    return _not_accepted(reply)
+    return not_accepted(reply)
 
 
 def stk_query(app: App, token: str, checkout_request_id: str, *, now: datetime) -> QueryResult | NotAccepted:
@@ -135,7 +135,7 @@ def stk_query(app: App, token: str, checkout_request_id: str, *, now: datetime) 
     code = reply.body.get("ResultCode")
     if reply.status == 200 and code is not None:
         return QueryResult(classify.result(str(code)), str(code))
-    return _not_accepted(reply)
+    return not_accepted(reply)
 
 
 def register_urls(app: App, token: str, *, confirmation: str, validation: str) -> NotAccepted | None:
@@ -154,7 +154,7 @@ def register_urls(app: App, token: str, *, confirmation: str, validation: str) -
     # Seen alive without a code, and with eight zeros.
     if reply.status == 200 and not str(reply.body.get("ResponseCode", "")).strip("0"):
         return None
-    return _not_accepted(reply)
+    return not_accepted(reply)
 
 
 def register_pull(app: App, token: str, *, phone: str, callback_url: str) -> NotAccepted | None:
@@ -169,7 +169,7 @@ def register_pull(app: App, token: str, *, phone: str, callback_url: str) -> Not
         return _NO_ANSWER
     # The portal writes the key in one word, life in two. 1001: it was registered before.
     status = str(reply.body.get("ResponseStatus") or reply.body.get("Response Status") or "")
-    return None if reply.status == 200 and status in {"1000", "1001"} else _not_accepted(reply)
+    return None if reply.status == 200 and status in {"1000", "1001"} else not_accepted(reply)
 
 
 def pull(app: App, token: str, *, start: datetime, end: datetime, offset: int) -> list[dict[str, Any]] | NotAccepted:
@@ -188,7 +188,7 @@ def pull(app: App, token: str, *, start: datetime, end: datetime, offset: int) -
         return list(_rows(reply.body.get("Response")))
     if reply.status == 500 and "failed to retrieve" in str(reply.body.get("errorMessage", "")).lower():
         return []
-    return _not_accepted(reply)
+    return not_accepted(reply)
 
 
 def _rows(nested: Any) -> Iterator[dict[str, Any]]:
@@ -200,13 +200,21 @@ def _rows(nested: Any) -> Iterator[dict[str, Any]]:
             yield from _rows(item)
 
 
-class _Reply(NamedTuple):
+class Reply(NamedTuple):
+    """What came back: the body is {} where it is no JSON object, and `empty` where there was none."""
+
     status: int
     body: dict[str, Any]
     empty: bool
 
 
-def _not_accepted(reply: _Reply) -> NotAccepted:
+def post(app: App, token: str, path: str, body: dict[str, Any]) -> Reply | None:
+    """One POST with a token, sent once. None where there was no answer at all."""
+    return _call("POST", f"{app.base_url}{path}", token=token, json=body)
+
+
+def not_accepted(reply: Reply) -> NotAccepted:
+    """What an answer that is no acceptance means."""
     code = str(reply.body.get("errorCode") or reply.body.get("ResponseCode") or reply.status)
     message = str(reply.body.get("errorMessage") or reply.body.get("ResponseDescription") or "")
     return NotAccepted(classify.answer(reply.status, code if "." in code else "", message), code)
@@ -214,7 +222,7 @@ def _not_accepted(reply: _Reply) -> NotAccepted:
 
 def _call(
     method: str, url: str, *, token: str | None = None, timeout: tuple[int, int] = _TIMEOUT, **options: Any
-) -> _Reply | None:
+) -> Reply | None:
     """One request, no redirects, a bounded answer. None where there was no answer at all."""
     headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     try:
@@ -223,7 +231,7 @@ def _call(
             raw = answer.raw.read(_MAX_ANSWER_BYTES, decode_content=True)
     except (requests.RequestException, OSError):
         return None
-    return _Reply(answer.status_code, _parse(raw), not raw.strip())
+    return Reply(answer.status_code, _parse(raw), not raw.strip())
 
 
 def _parse(raw: bytes) -> dict[str, Any]:

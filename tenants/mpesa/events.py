@@ -26,3 +26,64 @@ class MpesaFaultFound(Event):
     @property
     def key(self) -> str:
         return f"{self.account_id} {self.found_on}"
+
+
+@dataclass(frozen=True)
+class InitiatorSet(Event):
+    """An account has an initiator that may be used: what waits for one can go out."""
+
+    account_id: UUID
+    at: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.account_id} {self.at}"
+
+
+@dataclass(frozen=True)
+class InitiatorFaultFound(Event):
+    """An initiator needs mending as it did not before. One fact a day and thing to mend, where the tenant lives."""
+
+    account_id: UUID
+    fix: str
+    found_on: date
+
+    @property
+    def key(self) -> str:
+        return f"{self.account_id} {self.fix} {self.found_on}"
+
+
+@dataclass(frozen=True)
+class InitiatorPasswordAges(Event):
+    """An initiator's password has reached an age at which its owner must be told."""
+
+    account_id: UUID
+    set_on: date
+    days: int
+
+    @property
+    def key(self) -> str:
+        return f"{self.account_id} {self.set_on} {self.days}"
+
+
+@dataclass(frozen=True)
+class ResultArrived(Event):
+    """M-Pesa has told what came of a request, or that it does not know."""
+
+    event_id: UUID
+
+    @property
+    def key(self) -> str:
+        return str(self.event_id)
+
+
+@dataclass(frozen=True)
+class StatusAnswered(Event):
+    """Transaction Status has answered about a receipt: `mpesa.answer_to(request_id)` tells what."""
+
+    request_id: UUID
+    subject_id: UUID | None
+
+    @property
+    def key(self) -> str:
+        return str(self.request_id)

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wavu.db import TenantRow
 from wavu.vault import Sealed
+
+_ACCOUNT = ["tenant_id", "mpesa_account_id"], ["mpesa_account.tenant_id", "mpesa_account.id"]
 
 
 class MpesaAccount(TenantRow):
@@ -27,6 +31,8 @@ class MpesaAccount(TenantRow):
     consumer_secret_sealed: Mapped[bytes]
     passkey_sealed: Mapped[bytes]
     active: Mapped[bool] = mapped_column(default=True)
+    # Whether the tenant has Safaricom's contract for standing orders (build sheet 14).
+    standing_orders: Mapped[bool] = mapped_column(default=False)
     # What the tenant must mend, in words for them, and since when; None while all is well.
     fault: Mapped[str | None]
     fault_since: Mapped[datetime | None]
@@ -61,3 +67,90 @@ class MpesaAccount(TenantRow):
     def shortcode_group(self) -> str:
         """One name for a PayBill, or for a store and its till: a receipt may be reported under either number."""
         return "+".join(sorted({self.business_short_code, self.party_b}))
+
+
+class MpesaInitiator(TenantRow):
+    """In whose name an account's app pays out, takes back and asks: a user of the organisation portal.
+
+    Either the password, with the certificate that encrypts it, or a ready SecurityCredential. While it is frozen
+    nothing is asked in its name: M-Pesa locks it after some refusals.
+    """
+
+    __tablename__ = "mpesa_initiator"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "mpesa_account_id"),
+        ForeignKeyConstraint(*_ACCOUNT, name="fk_mpesa_initiator_account"),
+        CheckConstraint(
+            "credential_sealed IS NOT NULL OR (password_sealed IS NOT NULL AND certificate IS NOT NULL)", name="secret"
+        ),
+    )
+
+    mpesa_account_id: Mapped[UUID]
+    name: Mapped[str]
+    password_sealed: Mapped[bytes | None]
+    certificate: Mapped[str | None]
+    credential_sealed: Mapped[bytes | None]
+    # When the password was set at the organisation portal, where the tenant lives: it is good for 90 days.
+    password_set_on: Mapped[date]
+    # When these credentials were given to us: what was refused before does not count against them.
+    set_at: Mapped[datetime]
+    fault: Mapped[str | None]
+    fault_api: Mapped[str | None]
+    fault_since: Mapped[datetime | None]
+    frozen_at: Mapped[datetime | None]
+
+    password = Sealed("password_sealed")
+    credential = Sealed("credential_sealed")
+
+
+class MpesaRequest(TenantRow):
+    """One request to an API that answers later. Its token is in the addresses that M-Pesa was given for the outcome;
+    `subject_id` is what it is about, for whoever asked."""
+
+    __tablename__ = "mpesa_request"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "token_fingerprint"),
+        ForeignKeyConstraint(*_ACCOUNT, name="fk_mpesa_request_account"),
+    )
+
+    mpesa_account_id: Mapped[UUID]
+    api: Mapped[str]
+    subject_id: Mapped[UUID | None]
+    receipt: Mapped[str | None]
+    token_fingerprint: Mapped[str]
+    state: Mapped[str] = mapped_column(default="sent")
+    code: Mapped[str | None]
+    originator_conversation_id: Mapped[str | None]
+    conversation_id: Mapped[str | None]
+    answered_at: Mapped[datetime | None]
+
+
+class MpesaResult(TenantRow):
+    """What was told about a request, as it came: `result`, or `timeout` where M-Pesa itself does not know."""
+
+    __tablename__ = "mpesa_result"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "request_id", "kind", "body_digest"),
+        ForeignKeyConstraint(
+            ["tenant_id", "request_id"], ["mpesa_request.tenant_id", "mpesa_request.id"], name="fk_mpesa_result_request"
+        ),
+    )
+
+    request_id: Mapped[UUID]
+    kind: Mapped[str]
+    body_digest: Mapped[bytes]
+    body: Mapped[bytes]
+    peer: Mapped[str | None]
+    outcome: Mapped[str | None]
+    processed_at: Mapped[datetime | None]
+
+
+class MpesaBalance(TenantRow):
+    """What an account of M-Pesa's held at an instant, by M-Pesa's own word. `accounts` has a list under `accounts`."""
+
+    __tablename__ = "mpesa_balance"
+    __table_args__ = (ForeignKeyConstraint(*_ACCOUNT, name="fk_mpesa_balance_account"),)
+
+    mpesa_account_id: Mapped[UUID]
+    as_of: Mapped[datetime]
+    accounts: Mapped[dict[str, Any]]

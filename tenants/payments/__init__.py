@@ -4,7 +4,7 @@ Promises: an attempt is sent once; silence is unknown and never failed; a succes
 is credited once, whoever reports it.
 """
 
-from tenants.payments.arrivals import Arrival, Unproven, list_arrivals, list_unproven
+from tenants.payments.arrivals import Arrival, Unproven, is_proven, list_arrivals, list_unproven
 from tenants.payments.by_staff import enter
 from tenants.payments.c2b import receive as receive_confirmation
 from tenants.payments.c2b import validate
@@ -30,7 +30,15 @@ from tenants.payments.refusals import (
 from tenants.payments.settle import PaidNoReceipt, settle_callback, settle_query, settle_report
 from tenants.payments.stk import OPEN, PROMPT_SECONDS, latest_intent, query_stk, request_stk, send_stk, wait_after
 from tenants.payments.suggestions import Suggestion, suggest_owners
-from tenants.payments.suspense import Unmatched, find_unmatched, list_unmatched, match
+from tenants.payments.suspense import (
+    Unmatched,
+    find_unmatched,
+    left_of,
+    list_unmatched,
+    match,
+    owners_of,
+    set_aside,
+)
 
 __all__ = [
     "LONGEST",
@@ -68,19 +76,23 @@ __all__ = [
     "enter",
     "find_taken",
     "find_unmatched",
+    "is_proven",
     "latest_intent",
+    "left_of",
     "list_arrivals",
     "list_taken",
     "list_unmatched",
     "list_unproven",
     "match",
     "may_be_token",
+    "owners_of",
     "pull_payments",
     "query_stk",
     "receive_callback",
     "receive_confirmation",
     "request_stk",
     "send_stk",
+    "set_aside",
     "settle_callback",
     "settle_query",
     "settle_report",

@@ -49,6 +49,12 @@ def list_arrivals(*, before: UUID | None = None, receipt: str | None = None, lim
     return [Arrival(receipt, left or 0, left is not None, proven) for receipt, left, proven in rows]
 
 
+def is_proven(receipt: ProviderReceipt) -> bool:
+    """Whether M-Pesa itself has told of a receipt: staff may have typed it in."""
+    witness = select(ReceiptWitness.id).where(ReceiptWitness.receipt_id == receipt.id).limit(1)
+    return receipt.source != by_staff.SOURCE or db.session.scalar(witness) is not None
+
+
 def list_unproven(*, limit: int = 50) -> list[Unproven]:
     """Reports that are held, newest first, without those whose receipt has been credited since."""
     query = select(InboundEvent).where(InboundEvent.outcome == "held").order_by(InboundEvent.id.desc()).limit(limit)

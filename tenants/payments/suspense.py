@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from tenants import ledger
 from tenants.ledger import Leg
@@ -72,6 +72,34 @@ def match_all(receipt_id: UUID, subscriber_id: UUID, *, guessed_intent_id: UUID 
         return False
     _move(found, subscriber_id, found.item.left_cents, guessed_intent_id=guessed_intent_id)
     return True
+
+
+def left_of(receipt_id: UUID) -> int:
+    """What of a receipt lies in suspense, in cents; 0 for one that never did."""
+    return db.session.scalar(select(SuspenseItem.left_cents).where(SuspenseItem.receipt_id == receipt_id)) or 0
+
+
+def owners_of(receipt_id: UUID) -> list[UUID]:
+    """The subscribers to whom the money of a receipt was matched, and not taken back."""
+    query = (
+        select(SuspenseMatch.subscriber_id)
+        .join(SuspenseItem, SuspenseItem.id == SuspenseMatch.item_id)
+        .where(SuspenseItem.receipt_id == receipt_id)
+        .group_by(SuspenseMatch.subscriber_id)
+        .having(func.sum(SuspenseMatch.amount_cents) > 0)
+        .order_by(SuspenseMatch.subscriber_id)
+    )
+    return list(db.session.scalars(query))
+
+
+def set_aside(receipt_id: UUID, amount_cents: int) -> None:
+    """Takes money of a receipt out of suspense, for it goes back to its payer; below nothing puts it there again. The
+    caller posts it, in the same transaction. Raises MoreThanLeft."""
+    item = db.session.scalar(select(SuspenseItem).where(SuspenseItem.receipt_id == receipt_id).with_for_update())
+    if item is None or item.left_cents < amount_cents:
+        raise MoreThanLeft
+    item.left_cents -= amount_cents
+    db.session.flush()
 
 
 def guess_of(intent_id: UUID) -> SuspenseMatch | None:

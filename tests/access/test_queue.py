@@ -71,6 +71,25 @@ def test_what_waits_begins_at_once_when_the_first_is_used_up(scene: Scene, cap: 
     assert _span(second) == (at, at + HOUR), "what has begun is not moved by what a late report adds"
 
 
+def test_what_is_taken_back_gives_its_place_to_what_waits_behind_it(scene: Scene) -> None:
+    first = shop.buy(scene.subscriber_id)
+    second = shop.buy(scene.subscriber_id, follows=first)
+    third = shop.buy(scene.subscriber_id, follows=second)
+    at = NOON + timedelta(minutes=10)
+    with clock.fixed(at):
+        access.end(second.purchase_id, at)
+    assert _span(second)[1] <= at + timedelta(seconds=1)
+    assert _span(third) == (NOON + HOUR, NOON + 2 * HOUR)
+    entitlements.activate(first.id, NOON + timedelta(minutes=5))
+    assert _span(second)[1] <= at + timedelta(seconds=1), "it does not come back with the queue"
+    late = NOON + timedelta(minutes=65)
+    assert _span(third) == (late, late + HOUR)
+    now = NOON + timedelta(minutes=20)
+    with clock.fixed(now):
+        access.end(first.purchase_id, now)
+    assert _span(third) == (now, now + HOUR)
+
+
 def test_a_provisional_one_that_becomes_final_moves_what_waits(scene: Scene) -> None:
     bought = shop.purchase(scene.subscriber_id, validity="days")
     who, terms = scene.subscriber_id, bought.terms

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from base64 import b64encode
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from tenants import mpesa, payments, subscribers
-from tenants.mpesa import MpesaAccount
+from tenants import mpesa, payments, payouts, subscribers
+from tenants.mpesa import MpesaAccount, MpesaBalance
+from tenants.payments import ProviderReceipt
 from tenants.payments.receipts import Report, credit
+from tenants.payouts import Who
 from tests.world import Isp, World, build_world
+from wavu import clock
 from wavu.db import TenantRow, db, transaction
 from wavu.tenancy import tenant_scope
 
@@ -27,6 +31,18 @@ def _money(isp: Isp, letter: str) -> None:
             f"Payer canary-{letter}", datetime(2026, 11, 24, 9, tzinfo=UTC), "600300",
         )  # fmt: skip
         credit(account, said)
+        mpesa.set_initiator(
+            account.id, name=f"initiator canary-{letter}", password_set_on=date(2026, 11, 1),
+            ready=b64encode(f"credential canary-{letter}".encode().ljust(256)).decode(),
+        )  # fmt: skip
+        receipt = db.session.scalars(select(ProviderReceipt)).one()
+        payouts.set_limit(1, by=f"Owner canary-{letter}")
+        payouts.request_refund(
+            receipt.id, method="reversal", amount_cents=5_000, reason=f"reason canary-{letter}",
+            by=Who(isp.owner.id, f"Owner canary-{letter}"),
+        )  # fmt: skip
+        mpesa.begin(account.id, "balance")
+        db.session.add(MpesaBalance(mpesa_account_id=account.id, as_of=clock.now(), accounts={"accounts": []}))
         customer = subscribers.add_line(username=f"line-{letter}", password="x", name=f"Line canary-{letter}")
         payments.take(
             nonce=letter * 32, subscriber_id=customer.id, method="cash", amount_cents=700,

@@ -117,7 +117,7 @@ class Shop(NamedTuple):
             with self.app.app_context(), tenant_scope(tenant_id), transaction():
                 assert ledger.audit() == []
         assert self.rows("SELECT purchase_id FROM entitlement GROUP BY purchase_id HAVING count(*) > 1") == []
-        bought = {row for (row,) in self.rows("SELECT id FROM purchase WHERE state = 'bought'")}
+        bought = {row for (row,) in self.rows("SELECT id FROM purchase WHERE state IN ('bought', 'returned')")}
         entitled = {row for (row,) in self.rows("SELECT purchase_id FROM entitlement WHERE NOT provisional")}
         assert bought == entitled
 

@@ -18,12 +18,10 @@ def _may(*permissions: str) -> frozenset[str]:
 
 _READ = _may("home.see", "team.see")
 _DESK = _READ | _may("money.see", "payments.take")
-_MANAGE = _DESK | _may("audit.see", "mpesa.see", "money.match")
+_MANAGE = _DESK | _may("audit.see", "mpesa.see", "money.match", "payouts.request", "payouts.approve")
 
 ISP_ROLES = {
-    "owner": Role(
-        N_("Owner"), _READ | _may("team.manage", "audit.see", "mpesa.see", "money.see", "money.match", "payments.take")
-    ),
+    "owner": Role(N_("Owner"), _MANAGE | _may("team.manage", "mpesa.manage", "payouts.limit")),
     "manager": Role(N_("Manager"), _MANAGE),
     "cashier": Role(N_("Cashier"), _DESK),
     "support": Role(N_("Support"), _READ),

@@ -33,6 +33,16 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "outbox.closed": (N_("Failed job given up"), "%(job)s"),
     "vault.rotated": (N_("Encryption keys renewed"), ""),
     "mpesa.account_added": (N_("M-Pesa account added"), N_("Shortcode %(shortcode)s")),
+    "mpesa.initiator_set": (N_("M-Pesa initiator set"), N_("%(name)s of %(account)s")),
+    "mpesa.initiator_frozen": (N_("M-Pesa initiator frozen"), "%(name)s"),
+    "payouts.requested": (N_("Refund asked for"), N_("%(amount)s of receipt %(receipt)s")),
+    "payouts.approved": (N_("Refund approved"), "%(amount)s"),
+    "payouts.withdrawn": (N_("Refund withdrawn"), "%(amount)s"),
+    "payouts.paid": (N_("Refund paid"), "%(amount)s"),
+    "payouts.failed": (N_("Refund failed"), "%(amount)s"),
+    "payouts.decided": (N_("Refund settled by hand"), N_("%(amount)s, receipt %(receipt)s")),
+    "payouts.to_wallet": (N_("Package given back to the wallet"), N_("%(amount)s of receipt %(receipt)s")),
+    "payouts.limit_set": (N_("Limit for refunds changed"), "%(amount)s"),
     "router.added": (N_("Router added"), N_("%(name)s at %(address)s")),
 }
 
