@@ -65,7 +65,9 @@ def take(
             own["line"] = mine
         return float(mine - now)
     if wait:
-        return float(wait)
+        # Late, and so are others: they come one by one, before those who stand in line for later.
+        own["late"] = max(own.get("late", 0) + one.interval, now + wait)
+        return float(own["late"] - now)
     total["full"], own["full"] = full_at + all_of_us.interval, own_full_at + one.interval
     return 0.0
 

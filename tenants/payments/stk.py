@@ -191,7 +191,7 @@ def _send_later(intent: PaymentIntent, answer: daraja.NotAccepted) -> None:
     intent.state = "created"
     later = clock.now() + timedelta(seconds=wait)
     payload = {"intent_id": str(intent.id), "in_line": answer.code == "busy"}
-    outbox.put(Queue.DARAJA, "send_stk", f"{intent.id}:{later.isoformat()}", payload, run_at=later)
+    outbox.put(Queue.DARAJA, "send_stk", f"{intent.id}:{ids.new_id()}", payload, run_at=later)
 
 
 def _time_left(intent: PaymentIntent) -> float:
@@ -263,7 +263,7 @@ def _query_later(event: dict[str, Any], answer: daraja.NotAccepted) -> None:
     began = datetime.fromisoformat(event["began"])
     if number + 1 < len(QUERY_AFTER) and began + timedelta(seconds=QUERY_AFTER[number + 1]) <= later:
         return
-    key = f"{event['intent_id']}{event.get('chain', '')}:{number}:{later.isoformat()}"
+    key = f"{event['intent_id']}{event.get('chain', '')}:{number}:{ids.new_id()}"
     payload = {**event, "in_line": answer.code == "busy"}
     outbox.put(Queue.DARAJA, "query_stk", key, payload, run_at=later)
 

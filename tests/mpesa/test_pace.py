@@ -55,7 +55,7 @@ def test_the_quiet_go_before_those_who_push() -> None:
 
 @given(st.lists(st.floats(0, 30), min_size=1, max_size=120))
 def test_never_faster_than_the_rate_whenever_they_come(moments: list[float]) -> None:
-    """In any window of t seconds at most burst + rate × t go out, by the app and by all."""
+    """In any window of t seconds at most burst + rate * t go out, by the app and by all."""
     total, own, went = State(), State(), []
     for moment in sorted(moments):
         if _take(total, own, moment, in_line=True) == 0:
