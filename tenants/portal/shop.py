@@ -32,8 +32,8 @@ _STALE = N_("This page was open for too long. Check your choice and press the bu
 _CHANGED = N_("The packages or prices changed while this page was open. Check your choice and press the button again.")
 _FORGED = N_("We could not read that form. Choose your package again.")
 _DOWN = N_(
-    "M-Pesa is not answering at this moment. Try again in a few minutes, or pay from your M-Pesa menu to %(account)s and "
-    "show our team the message."
+    "M-Pesa is not answering at this moment. Try again in a few minutes, or pay from your M-Pesa menu to %(account)s "
+    "and show our team the message."
 )
 _CHOOSE = N_("Choose a package.")
 _NO_PHONE = N_("Enter the M-Pesa number that pays.")
@@ -67,7 +67,7 @@ def home() -> ResponseReturnValue:
 
 
 def _first_notice() -> str | None:
-    """What a customer must know before anything else: that no request can reach their phone, or what the router said."""
+    """What a customer must know first: that no request can reach their phone, or what the router said."""
     if mpesa.down_for() and (account := next(iter(mpesa.list_accounts()), None)):
         return _(_DOWN, account=account.label)
     return router_notice(request.args.get("err", ""))
