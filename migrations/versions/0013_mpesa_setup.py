@@ -5,7 +5,7 @@ from alembic import op
 from migrations.rls import protect
 
 revision = "0013"
-down_revision = "0008"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
@@ -95,7 +95,6 @@ def _across() -> None:
     op.execute("""
         GRANT SELECT (tenant_id, id, active, fault_since, silent_since) ON mpesa_account TO wavu_resolver;
         GRANT SELECT (tenant_id, mpesa_account_id, submitted_at) ON payment_intent TO wavu_resolver;
-        CREATE POLICY resolver ON mpesa_account FOR SELECT TO wavu_resolver USING (true);
         CREATE FUNCTION app.tenants_that_asked(since timestamptz) RETURNS SETOF uuid
         LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
             SELECT DISTINCT a.tenant_id FROM public.mpesa_account a WHERE a.active AND EXISTS (

@@ -8,7 +8,7 @@ SUSPENSE = "liab:suspense:unmatched"
 INCOME_ACCESS = "income:access"
 
 # Money that is somebody's: it can be spent down to nothing, and no further.
-_NEVER_NEGATIVE = ("liab:wallet:", "liab:promo:", "liab:voucher_outstanding:", "liab:reseller_float:")
+_NEVER_NEGATIVE = ("liab:wallet:", "liab:suspense:", "liab:promo:", "liab:voucher_outstanding:", "liab:reseller_float:")
 
 
 def wallet(subscriber_id: UUID) -> str:
