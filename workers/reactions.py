@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tenants import mpesa, payments
-from tenants.mpesa import MpesaAccountAdded, MpesaFaultFound
+from tenants.mpesa import MpesaAccountAdded, MpesaChangeTold, MpesaFaultFound, MpesaFellSilent
 from tenants.payments import CallbackArrived, PaymentReported, StkAsked
 from wavu.accounts import CredentialChanged, PasswordResetAsked, PasswordResetMade, PersonInvited
 from wavu.events import Reaction, react
@@ -27,6 +27,10 @@ JOBS: dict[str, Job] = {
     "settle_callback": settlement.settle_callback,
     "settle_report": settlement.settle_report,
     "register_hooks": mpesa.register_hooks,
+    "check_mpesa": mpesa.setup.check_mpesa,
+    "apply_mpesa_change": mpesa.changes.apply_mpesa_change,
+    "look_for_silence": settlement.look_for_silence,
+    "notice_silence": settlement.notice_silence,
     "pull_since_last": settlement.pull_since_last,
     "pull_two_days": settlement.pull_two_days,
     "pull_payments": payments.pull_payments,
@@ -40,6 +44,9 @@ JOBS: dict[str, Job] = {
     "tell_owners_suspended": outreach.tell_owners_suspended,
     "tell_owners_resumed": outreach.tell_owners_resumed,
     "tell_owners_mpesa_fault": outreach.tell_owners_mpesa_fault,
+    "tell_owners_mpesa_silent": outreach.tell_owners_mpesa_silent,
+    "tell_mpesa_change": outreach.tell_mpesa_change,
+    "tell_mpesa_contact": outreach.tell_mpesa_contact,
     "tell_owner": outreach.tell_owner,
     "forget_old_sessions": housekeeping.forget_old_sessions,
     "forget_old_keys": housekeeping.forget_old_keys,
@@ -53,6 +60,8 @@ def install() -> None:
     react(PaymentReported, Reaction("settle_report", Queue.SETTLEMENT))
     react(MpesaAccountAdded, Reaction("register_hooks", Queue.DARAJA))
     react(MpesaFaultFound, Reaction("tell_owners_mpesa_fault", Queue.MESSAGES))
+    react(MpesaFellSilent, Reaction("tell_owners_mpesa_silent", Queue.MESSAGES))
+    react(MpesaChangeTold, Reaction("tell_mpesa_change", Queue.MESSAGES))
     react(PersonInvited, Reaction("send_invitation", Queue.MESSAGES))
     react(PasswordResetAsked, Reaction("make_password_reset", Queue.MESSAGES))
     react(PasswordResetMade, Reaction("send_password_reset", Queue.MESSAGES))

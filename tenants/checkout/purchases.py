@@ -130,8 +130,8 @@ def settle_query(intent_id: UUID) -> None:
     """Daraja says that it was paid: makes the purchase, or gives service for a while until the receipt comes."""
     proven = payments.settle_query(intent_id)
     if isinstance(proven, payments.PaidNoReceipt):
-        purchase = _lock(proven.intent.purchase_id)
-        if purchase.state == "open":
+        purchase = _lock_if_any(proven.intent.purchase_id)
+        if purchase is not None and purchase.state == "open":
             _grant(purchase, provisional=True)
     else:
         _arrived(proven)
@@ -139,8 +139,8 @@ def settle_query(intent_id: UUID) -> None:
 
 def _complete(purchase_id: UUID) -> None:
     """The wallet pays for the purchase. Where it cannot, the money stays in the wallet, in sight."""
-    purchase = _lock(purchase_id)
-    if purchase.state != "open":
+    purchase = _lock_if_any(purchase_id)
+    if purchase is None or purchase.state != "open":
         return
     try:
         ledger.post(
@@ -174,8 +174,15 @@ def _grant(purchase: Purchase, *, provisional: bool) -> None:
 
 
 def _lock(purchase_id: UUID) -> Purchase:
+    purchase = _lock_if_any(purchase_id)
+    assert purchase is not None
+    return purchase
+
+
+def _lock_if_any(purchase_id: UUID) -> Purchase | None:
+    """None where the money pays for nothing that is sold: a trial of a new M-Pesa account."""
     query = select(Purchase).where(Purchase.id == purchase_id).with_for_update()
-    return db.session.scalars(query.execution_options(populate_existing=True)).one()
+    return db.session.scalar(query.execution_options(populate_existing=True))
 
 
 def hand_back(purchase: Purchase) -> str | None:

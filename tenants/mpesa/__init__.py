@@ -4,39 +4,51 @@ Promises: a tenant's credentials are sealed and never shown again; one token per
 Daraja says, or does not say, is a value and never an exception.
 """
 
-from tenants.mpesa import classify, daraja
+from tenants.mpesa import changes, classify, daraja, setup
 from tenants.mpesa.accounts import (
     active_account,
     add_account,
     call,
     down_for,
     find_account,
+    get_account,
     list_accounts,
+    list_drafts,
     note_fault,
     note_works,
     open_app,
+    same_numbers,
 )
-from tenants.mpesa.events import MpesaAccountAdded, MpesaFaultFound
+from tenants.mpesa.events import MpesaAccountAdded, MpesaChangeTold, MpesaFaultFound, MpesaFellSilent
 from tenants.mpesa.hooks import hook_url, register_hooks
-from tenants.mpesa.models import MpesaAccount
+from tenants.mpesa.models import MpesaAccount, MpesaChange, MpesaCheck
 from tenants.mpesa.refusals import NotReady
 
 __all__ = [
     "MpesaAccount",
     "MpesaAccountAdded",
+    "MpesaChange",
+    "MpesaChangeTold",
+    "MpesaCheck",
     "MpesaFaultFound",
+    "MpesaFellSilent",
     "NotReady",
     "active_account",
     "add_account",
     "call",
+    "changes",
     "classify",
     "daraja",
     "down_for",
     "find_account",
+    "get_account",
     "hook_url",
     "list_accounts",
+    "list_drafts",
     "note_fault",
     "note_works",
     "open_app",
     "register_hooks",
+    "same_numbers",
+    "setup",
 ]

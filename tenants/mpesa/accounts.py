@@ -21,7 +21,7 @@ from tenants.mpesa.pace import WEIGHTS
 from tenants.mpesa.refusals import NotReady
 from wavu import audit, clock, ids
 from wavu.db import db, transaction
-from wavu.errors import N_
+from wavu.errors import N_, NotFound
 from wavu.events import announce
 from wavu.tenancy import current_tenant
 
@@ -82,6 +82,32 @@ def find_account(account_id: UUID) -> MpesaAccount:
     return db.session.scalars(select(MpesaAccount).where(MpesaAccount.id == account_id)).one()
 
 
+def get_account(account_id: UUID) -> MpesaAccount:
+    """Raises NotFound, for another tenant's too."""
+    account = db.session.scalar(select(MpesaAccount).where(MpesaAccount.id == account_id))
+    if account is None:
+        raise NotFound
+    return account
+
+
+def list_drafts() -> list[MpesaAccount]:
+    """The current tenant's accounts that are being set up, oldest first."""
+    return list(db.session.scalars(select(MpesaAccount).where(MpesaAccount.draft).order_by(MpesaAccount.created_at)))
+
+
+def same_numbers(account: MpesaAccount) -> MpesaAccount | None:
+    """The row that has taken payments for this account's numbers, now or once; None where these are new to us."""
+    query = select(MpesaAccount).where(
+        MpesaAccount.id != account.id,
+        MpesaAccount.draft.is_(False),
+        MpesaAccount.environment == account.environment,
+        MpesaAccount.business_short_code == account.business_short_code,
+        MpesaAccount.party_b == account.party_b,
+        or_(MpesaAccount.active, MpesaAccount.urls_registered_at.is_not(None)),
+    )
+    return db.session.scalar(query.order_by(MpesaAccount.active.desc(), MpesaAccount.created_at).limit(1))
+
+
 def open_app(account: MpesaAccount) -> daraja.App:
     """The account with its secrets opened, for one call."""
     settings: Settings = current_app.extensions["settings"]
@@ -106,7 +132,7 @@ def note_fault(account_id: UUID, fix: str | None) -> None:
         return
     news = db.session.execute(
         update(MpesaAccount)
-        .where(MpesaAccount.id == account_id, MpesaAccount.fault.is_distinct_from(words))
+        .where(MpesaAccount.id == account_id, MpesaAccount.active, MpesaAccount.fault.is_distinct_from(words))
         .values(fault=words, fault_since=clock.now())
         .returning(MpesaAccount.id)
     )

@@ -73,6 +73,12 @@ class NotAccepted(NamedTuple):
 _NO_ANSWER = NotAccepted(Meaning(Verdict.UNKNOWN), "no answer")
 
 
+class Organisation(NamedTuple):
+    """Whose a number is."""
+
+    name: str
+
+
 class QueryResult(NamedTuple):
     meaning: Meaning
     code: str
@@ -143,6 +149,24 @@ def stk_query(app: App, token: str, checkout_request_id: str, *, now: datetime) 
     code = reply.body.get("ResultCode")
     if reply.status == 200 and code is not None:
         return QueryResult(classify.result(str(code)), str(code))
+    return _not_accepted(reply)
+
+
+def query_organisation(app: App, token: str) -> Organisation | NotAccepted:
+    """POST /sfcverify/v1/query/info: whose the account's number is (build sheet 15b). Moves no money. An app without
+    that product is told so as a token is that lacks it.
+    """
+    till = app.kind == "till"
+    reply = _call("POST", f"{app.base_url}/sfcverify/v1/query/info", token=token, json={
+        "IdentifierType": "2" if till else "4",
+        "Identifier": app.party_b,
+    })  # fmt: skip
+    if reply is None:
+        return _NO_ANSWER
+    name = reply.body.get("OrganizationName")
+    # The code of success is 4000 in the portal's sample and 0 in its table.
+    if reply.status == 200 and str(reply.body.get("ResponseMessage", "")).lower() == "success" and name:
+        return Organisation(str(name)[:120])
     return _not_accepted(reply)
 
 

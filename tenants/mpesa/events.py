@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from uuid import UUID
 
 from wavu.events import Event
@@ -26,3 +26,28 @@ class MpesaFaultFound(Event):
     @property
     def key(self) -> str:
         return f"{self.account_id} {self.found_on}"
+
+
+@dataclass(frozen=True)
+class MpesaChangeTold(Event):
+    """A change of where money goes was asked for, has taken effect or was cancelled: `what` is asked, done or
+    cancelled."""
+
+    change_id: UUID
+    what: str
+
+    @property
+    def key(self) -> str:
+        return f"{self.change_id} {self.what}"
+
+
+@dataclass(frozen=True)
+class MpesaFellSilent(Event):
+    """Payments are asked for and none comes, at an hour at which there are usually some."""
+
+    account_id: UUID
+    since: datetime
+
+    @property
+    def key(self) -> str:
+        return f"{self.account_id} {self.since.isoformat()}"

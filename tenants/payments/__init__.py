@@ -9,6 +9,7 @@ from tenants.payments.c2b import receive as receive_confirmation
 from tenants.payments.c2b import validate
 from tenants.payments.callbacks import receive as receive_callback
 from tenants.payments.events import CallbackArrived, PaymentReported, StkAsked
+from tenants.payments.health import Health, health, notice_silence, tenants_that_asked
 from tenants.payments.inbox import MAX_BODY_BYTES, may_be_token
 from tenants.payments.models import InboundEvent, PaymentIntent, ProviderReceipt, ReceiptWitness
 from tenants.payments.pull import LONGEST, ask_for, pull_payments, tenants_with_pull
@@ -26,6 +27,7 @@ __all__ = [
     "PROMPT_SECONDS",
     "Arrival",
     "CallbackArrived",
+    "Health",
     "InboundEvent",
     "MoreThanLeft",
     "PaidNoReceipt",
@@ -42,12 +44,14 @@ __all__ = [
     "Unproven",
     "ask_for",
     "find_unmatched",
+    "health",
     "latest_intent",
     "list_arrivals",
     "list_unmatched",
     "list_unproven",
     "match",
     "may_be_token",
+    "notice_silence",
     "pull_payments",
     "query_stk",
     "receive_callback",
@@ -58,6 +62,7 @@ __all__ = [
     "settle_query",
     "settle_report",
     "suggest_owners",
+    "tenants_that_asked",
     "tenants_with_pull",
     "validate",
     "wait_after",

@@ -48,13 +48,15 @@ Call = Generator[Callable[[], Any], Any, None]
 
 
 def request_stk(
-    *, purchase_id: UUID, subscriber_id: UUID, phone: Phone, amount_cents: int, description: str
-) -> PaymentIntent:
+    *, purchase_id: UUID, subscriber_id: UUID, phone: Phone, amount_cents: int, description: str,
+    account: mpesa.MpesaAccount | None = None,
+) -> PaymentIntent:  # fmt: skip
     """Asks for a payment: the intent and the job that sends it, in the running transaction.
 
-    Raises NotReady, PromptOpen or TooManyPrompts. Nothing is sent unless the transaction commits.
+    To `account`, or to the one that takes payments. Raises NotReady, PromptOpen or TooManyPrompts. Nothing is sent
+    unless the transaction commits.
     """
-    account = mpesa.active_account()
+    account = account or mpesa.active_account()
     _check_pace(phone, amount_cents)
     token = secrets.token_hex(32)
     intent = PaymentIntent(
