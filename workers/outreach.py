@@ -200,8 +200,8 @@ def _mpesa_silent(payload: dict[str, Any]) -> tuple[str, str] | None:
         return None
     text = _(
         "Hello,\n\nCustomers of %(name)s were asked to pay at %(account)s, and for half an hour no payment was "
-        "reported. At this time of day there usually are some.\n\nMoney may arrive without our being told. Look at your M-Pesa "
-        "statement, and at the console:\n%(link)s",
+        "reported. At this time of day there usually are some.\n\nMoney may arrive without our being told. Look at "
+        "your M-Pesa statement, and at the console:\n%(link)s",
         name=name,
         account=account.label,
         link=f"{_origin('console')}/money/mpesa",

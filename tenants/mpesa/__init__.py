@@ -20,7 +20,7 @@ from tenants.mpesa.accounts import (
     same_numbers,
 )
 from tenants.mpesa.events import MpesaAccountAdded, MpesaChangeTold, MpesaFaultFound, MpesaFellSilent
-from tenants.mpesa.hooks import hook_url, register_hooks
+from tenants.mpesa.hooks import ask_to_register, hook_url, register_hooks
 from tenants.mpesa.models import MpesaAccount, MpesaChange, MpesaCheck
 from tenants.mpesa.refusals import NotReady
 
@@ -35,6 +35,7 @@ __all__ = [
     "NotReady",
     "active_account",
     "add_account",
+    "ask_to_register",
     "call",
     "changes",
     "classify",

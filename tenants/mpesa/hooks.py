@@ -14,8 +14,9 @@ from tenants.mpesa import daraja
 from tenants.mpesa.accounts import call, find_account, open_app
 from tenants.mpesa.classify import Verdict
 from tenants.mpesa.models import MpesaAccount
-from wavu import clock, ids
+from wavu import clock, ids, outbox
 from wavu.errors import Outage
+from wavu.outbox import Queue
 from wavu.tenancy import current_tenant
 
 
@@ -33,6 +34,11 @@ def token_of(account: MpesaAccount) -> str:
         token = account.hook_token = secrets.token_hex(32)
         account.hook_fingerprint = ids.fingerprint(token)
     return token
+
+
+def ask_to_register(account: MpesaAccount) -> None:
+    """Has M-Pesa told again, after the running transaction, of what it has not taken yet."""
+    outbox.put(Queue.DARAJA, "register_hooks", f"{account.id} {ids.new_id()}", {"account_id": str(account.id)})
 
 
 def register_hooks(event: dict[str, Any]) -> Generator[Callable[[], Any], Any, None]:
