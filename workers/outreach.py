@@ -125,10 +125,10 @@ def tell_owners_mpesa_silent(event: dict[str, Any]) -> None:
 
 def tell_mpesa_change(event: dict[str, Any]) -> None:
     """That money shall go elsewhere: a message of its own for each owner, one to the contact that was there before."""
-    _tell_each_owner("mpesa_change", f"{event['change_id']} {event['what']}", event)
+    _tell_each_owner("mpesa_change", f"{event['change_id']} {event['turn']}", event)
     change = mpesa.changes.find_change(UUID(event["change_id"]))
     if change.contact_email is not None:
-        outbox.put(Queue.MESSAGES, "tell_mpesa_contact", f"{change.id} {event['what']}", event)
+        outbox.put(Queue.MESSAGES, "tell_mpesa_contact", f"{change.id} {event['turn']}", event)
 
 
 def tell_mpesa_contact(event: dict[str, Any]) -> Outside:
@@ -219,13 +219,13 @@ def _mpesa_change(payload: dict[str, Any]) -> tuple[str, str]:
         "at": at,
         "link": f"{_origin('console')}/money/mpesa",
     }
-    if payload["what"] == "asked":
+    if payload["turn"] == "asked":
         text = _(
             "Hello,\n\n%(who)s asked that payments to %(name)s go to %(account)s from %(at)s on, or as soon as another "
             "owner or manager approves.\n\nIs that not right? Any owner can cancel it until then:\n%(link)s",
             **facts,
         )
-    elif payload["what"] == "done":
+    elif payload["turn"] == "done":
         text = _(
             "Hello,\n\nPayments to %(name)s now go to %(account)s, as %(who)s asked.\n\n"
             "Is that not right? Act at once:\n%(link)s",

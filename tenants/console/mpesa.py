@@ -128,6 +128,7 @@ def _fill(form: AccountForm, draft: MpesaAccount | None, like: MpesaAccount | No
                     setup.start_checks(draft, setup.BEFORE)
             except Refused as refusal:
                 show_refusal(form, refusal)
+                status = STATUS[refusal.kind]
             else:
                 return redirect(url_for(".mpesa_account", account_id=draft.id))
     return render_template("console/money/mpesa_form.html", form=form, like=like), status

@@ -30,15 +30,15 @@ class MpesaFaultFound(Event):
 
 @dataclass(frozen=True)
 class MpesaChangeTold(Event):
-    """A change of where money goes was asked for, has taken effect or was cancelled: `what` is asked, done or
+    """A change of where money goes was asked for, has taken effect or was cancelled: `turn` is asked, done or
     cancelled."""
 
     change_id: UUID
-    what: str
+    turn: str
 
     @property
     def key(self) -> str:
-        return f"{self.change_id} {self.what}"
+        return f"{self.change_id} {self.turn}"
 
 
 @dataclass(frozen=True)
