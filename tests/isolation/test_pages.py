@@ -13,7 +13,7 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from tests.browser_client import Browser, without_tokens
-from tests.isolation.conftest import unmatched_of
+from tests.isolation.conftest import account_of, change_of, unmatched_of
 from tests.world import CONSOLE_HOST, PASSWORD, STAFF_HOST, World
 from wavu.accounts import SignIn
 from wavu.db import Base, TenantRow, db, transaction
@@ -21,6 +21,8 @@ from wavu.tenancy import PLATFORM_ID, tenant_scope
 
 # How to fill each argument of an address with something of B's. A new argument without a line here fails the test.
 FOREIGN: dict[str, Any] = {
+    "account_id": lambda world, _: account_of(world.b),
+    "change_id": lambda world, _: change_of(world.b),
     "invitation_id": lambda world, _: world.b.invitation_id,
     "item_id": lambda world, _: unmatched_of(world.b),
     "member_id": lambda world, _: world.b.cashier.membership_id,

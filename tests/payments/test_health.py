@@ -31,9 +31,9 @@ def _attempts(
     for _ in range(number):
         intent = ids.new_id()
         shop.admin.execute(
-            "INSERT INTO payment_intent (tenant_id, id, mpesa_account_id, subscriber_id, purchase_id, phone, amount_cents,"
-            " reference, description, token_fingerprint, token_sealed, state, code, submitted_at, answered_at, settled_at,"
-            " created_at) VALUES (%s, %s, %s, %s, %s, '+254712345678', 1000, %s, 'x', %s, '', %s, %s, %s, %s, %s, %s)",
+            "INSERT INTO payment_intent (tenant_id, id, mpesa_account_id, subscriber_id, purchase_id, phone,"
+            " amount_cents, reference, description, token_fingerprint, token_sealed, state, code, submitted_at,"
+            " answered_at, settled_at, created_at) VALUES (%s, %s, %s, %s, %s, '+254712345678', 1000, %s, 'x', %s, '', %s, %s, %s, %s, %s, %s)",
             (tenant_id, intent, account, subscriber, ids.new_id(), str(intent), str(intent), state, code, at,
              at + timedelta(seconds=took), at if state == "succeeded" else None, at),
         )  # fmt: skip
@@ -134,7 +134,7 @@ def test_silence_is_told_once_and_ends_with_a_payment(known: Shop, sent: list[st
     staff.sign_in(STAFF, shop.world.admin, shop.world)
     staff.get(STAFF)
     assert "ISPs whose payments need care Canary A Net Since" in staff.text
-    assert "Canary B Net" not in staff.text
+    assert staff.text.count("Canary B Net") == 1, "only in the list of what happened"
 
     _attempts(shop, isp.id, 1, state="succeeded", at=now + timedelta(minutes=6), called=False)
     _look(shop, now + timedelta(minutes=10))
