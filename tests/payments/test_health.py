@@ -33,7 +33,8 @@ def _attempts(
         shop.admin.execute(
             "INSERT INTO payment_intent (tenant_id, id, mpesa_account_id, subscriber_id, purchase_id, phone,"
             " amount_cents, reference, description, token_fingerprint, token_sealed, state, code, submitted_at,"
-            " answered_at, settled_at, created_at) VALUES (%s, %s, %s, %s, %s, '+254712345678', 1000, %s, 'x', %s, '', %s, %s, %s, %s, %s, %s)",
+            " answered_at, settled_at, created_at) VALUES (%s, %s, %s, %s, %s, '+254712345678', 1000, %s, 'x', %s, '',"
+            " %s, %s, %s, %s, %s, %s)",
             (tenant_id, intent, account, subscriber, ids.new_id(), str(intent), str(intent), state, code, at,
              at + timedelta(seconds=took), at if state == "succeeded" else None, at),
         )  # fmt: skip
