@@ -27,7 +27,7 @@ from wavu.web.errors import STATUS, words_of
 from wavu.web.forms import BaseForm, Email, choices, required, show_refusal
 
 _DIGITS = Regexp(r"^\d{5,7}$", message=_l("This is a number of 5 to 7 digits."))
-_TRIAL_CENTS = 100
+_TRIAL, _TRIAL_CENTS = "trial-", 100
 
 
 class AccountForm(BaseForm):
@@ -95,6 +95,7 @@ def mpesa_edit(account_id: UUID) -> ResponseReturnValue:
     if first:
         return first
     form = _form(
+        account,
         environment=account.environment,
         kind=account.kind,
         number=account.party_b,
@@ -104,11 +105,13 @@ def mpesa_edit(account_id: UUID) -> ResponseReturnValue:
     return _fill(form, account if account.draft else None, account)
 
 
-def _form(**values: Any) -> AccountForm:
+def _form(like: MpesaAccount | None = None, **values: Any) -> AccountForm:
     form = AccountForm(request.form, **values)
     settings = current_app.extensions["settings"]
     offered = [name for name in words.ENVIRONMENTS if name != "rehearsal" or settings.daraja_rehearsal_url]
     form.environment.choices = choices((name, _(words.ENVIRONMENTS[name])) for name in offered)
+    for field in (form.consumer_key, form.consumer_secret, form.passkey):
+        field.flags.required = like is None
     form.kind.choices = choices([("paybill", "PayBill"), ("till", "Till")])
     return form
 
@@ -152,10 +155,12 @@ def _is_whole(form: AccountForm, like: MpesaAccount | None) -> bool:
 def mpesa_account(account_id: UUID) -> ResponseReturnValue:
     """A draft on its way. An account that takes payments has no page of its own."""
     account = mpesa.get_account(account_id)
-    return _show(account, PhoneForm()) if account.draft else redirect(url_for(".mpesa_accounts"))
+    return _show(account) if account.draft else redirect(url_for(".mpesa_accounts"))
 
 
-def _show(account: MpesaAccount, form: PhoneForm, status: int = 200) -> ResponseReturnValue:
+def _show(
+    account: MpesaAccount, *, form: PhoneForm | None = None, trial_form: PhoneForm | None = None, status: int = 200
+) -> ResponseReturnValue:
     checks = setup.checks_of(account.id)
     trial = words.trial(payments.latest_intent(account.id))
     change = changes.waiting_change()
@@ -173,7 +178,8 @@ def _show(account: MpesaAccount, form: PhoneForm, status: int = 200) -> Response
         trial=trial,
         change=change if change and change.account_id == account.id else None,
         replaces=mpesa.list_accounts(),
-        form=form,
+        form=form or PhoneForm(),
+        trial_form=trial_form or PhoneForm(prefix=_TRIAL),
     )
     return page, status
 
@@ -190,9 +196,9 @@ def mpesa_check(account_id: UUID) -> ResponseReturnValue:
 def mpesa_confirm(account_id: UUID) -> ResponseReturnValue:
     """The number is theirs; now M-Pesa is told where to report."""
     account = mpesa.get_account(account_id)
-    form, phone = _phone()
+    form, phone = _phone("")
     if phone is None:
-        return _show(account, form, 422)
+        return _show(account, form=form, status=422)
     return _act(account, lambda: setup.confirm_organisation(account, phone.e164))
 
 
@@ -201,9 +207,9 @@ def mpesa_confirm(account_id: UUID) -> ResponseReturnValue:
 def mpesa_try(account_id: UUID) -> ResponseReturnValue:
     """Asks the owner's phone for KES 1: money like any other, in that phone's balance."""
     account = mpesa.get_account(account_id)
-    form, phone = _phone()
+    form, phone = _phone(_TRIAL)
     if phone is None:
-        return _show(account, form, 422)
+        return _show(account, trial_form=form, status=422)
 
     def ask() -> None:
         payer = subscribers.by_phone(phone)
@@ -216,8 +222,8 @@ def mpesa_try(account_id: UUID) -> ResponseReturnValue:
     return _act(account, ask)
 
 
-def _phone() -> tuple[PhoneForm, Phone | None]:
-    form = PhoneForm(request.form)
+def _phone(prefix: str) -> tuple[PhoneForm, Phone | None]:
+    form = PhoneForm(request.form, prefix=prefix)
     if form.validate():
         try:
             phone = Phone.parse(form.phone.data or "")
@@ -313,9 +319,9 @@ def _act(account: MpesaAccount, act: Any, back: str | None = None) -> ResponseRe
             act()
     except Refused as refusal:
         if account.draft:
-            form = PhoneForm(request.form)
+            form = PhoneForm(request.form, prefix=_TRIAL)
             show_refusal(form, refusal)
-            return _show(account, form, STATUS[refusal.kind])
+            return _show(account, trial_form=form, status=STATUS[refusal.kind])
         flash(words_of(refusal), "bad")
     return redirect(back or here)
 

@@ -12,7 +12,7 @@ from tenants.mpesa import MpesaAccount, MpesaCheck, setup
 from tenants.payments import Health, PaymentIntent
 from wavu.errors import N_
 
-ENVIRONMENTS = {"rehearsal": N_("Rehearsal"), "sandbox": N_("Sandbox"), "production": N_("Production")}
+ENVIRONMENTS = {"rehearsal": N_("Rehearsal"), "production": N_("Production"), "sandbox": N_("Sandbox")}
 
 STEPS = {
     "keys": N_("Consumer key and secret"),
@@ -141,13 +141,11 @@ def _step(check: MpesaCheck) -> dict[str, Any]:
     text = _(_CODES[check.code]) if check.code else None
     if check.step == "organisation" and check.facts.get("name"):
         text = _("Safaricom says that this number belongs to %(name)s.", name=check.facts["name"])
-    good = check.code == "kept"
-    return {
-        "label": _(STEPS[check.step]),
-        "pill": _("Right") if good else _(label),
-        "tone": "ok" if good else tone,
-        "text": text,
-    }
+    if check.step in setup.AFTER and (check.state in {"ok", "skipped"}):
+        # Nothing of theirs that could be right or wrong: it works or it does not.
+        good = check.state == "ok" or check.code == "kept"
+        label, tone = (N_("On"), "ok") if good else (N_("Off"), "warn")
+    return {"label": _(STEPS[check.step]), "pill": _(label), "tone": tone, "text": text}
 
 
 def trial(intent: PaymentIntent | None) -> dict[str, Any] | None:
