@@ -42,6 +42,14 @@ _WAITS = """
 SELECT extract(epoch FROM e.created_at - p.created_at) FROM purchase p
 JOIN entitlement e ON e.purchase_id = p.id WHERE p.tenant_id = '{tenant}' AND p.id = ANY('{{{ids}}}')
 """
+_PARTS = """
+SELECT percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM i.submitted_at - p.created_at)),
+    percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM i.answered_at - i.submitted_at)),
+    percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM e.created_at - i.answered_at)),
+    percentile_cont(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM i.settled_at - e.created_at))
+FROM purchase p JOIN payment_intent i ON i.purchase_id = p.id JOIN inbound_event e ON e.intent_id = i.id
+WHERE p.tenant_id = '{tenant}' AND p.created_at > now() - interval '{seconds} s'
+"""
 _RELEASE = """
 WITH young AS (UPDATE payment_intent SET created_at = now() WHERE tenant_id = '{tenant}' AND submitted_at IS NULL)
 UPDATE outbox SET run_at = now() WHERE tenant_id = '{tenant}' AND state = 'ready' AND job = 'send_stk' RETURNING 1
@@ -84,6 +92,8 @@ def test_noisy_neighbour(stage: Stage, sim: Simulator) -> None:
     left = (ask(stage, _LEFT.format(tenant=world.a.id)) or [(0,)])[0][0]
     states = ask(stage, _STATES.format(tenant=world.a.id))
     print(f"\nA pushed {FLOOD}; after {time.monotonic() - began:.0f} s {left} of them wait; all: {states}")
+    parts = ask(stage, _PARTS.format(tenant=world.b.id, seconds=SECONDS + 5))
+    print(f"B's p95 by part, with the flood: sent, taken, called back, settled: {parts}")
     p95 = {}
     for name, waits in (("quiet", quiet), ("A floods", noisy)):
         cut = statistics.quantiles(waits, n=100)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import Row, func, select, text, update
 
 from tenants import mpesa
 from tenants.mpesa import classify, daraja
@@ -40,6 +40,7 @@ _SEND_FOR = timedelta(seconds=60)
 QUERY_AFTER = (20, 40, 75, 120, 300, 900, 3600, 21_600, 86_400)
 _NEVER_SENT = {"config", "unreachable", "busy", "down"}
 _MOST_CLAIMS = 4
+_TURNED_AWAY_AT_ONCE = 1000
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 _PROMPTS_TO = text("SELECT in_ten_minutes, in_a_day FROM app.prompts_to(:phone, :at)")
@@ -182,11 +183,38 @@ def _send_later(intent: PaymentIntent, answer: daraja.NotAccepted) -> None:
     wait = answer.wait_seconds or 3.0
     if wait > _time_left(intent):
         intent.state, intent.code = "failed", answer.code if answer.code in _NEVER_SENT else "unreachable"
+        if intent.code == "busy":
+            _turn_away(intent)
         return
-    intent.state = "created"
+    intent.state, intent.code = "created", answer.code
     later = clock.now() + timedelta(seconds=wait)
     payload = {"intent_id": str(intent.id), "in_line": answer.code == "busy"}
     outbox.put(Queue.DARAJA, "send_stk", f"{intent.id}:{ids.new_id()}", payload, run_at=later)
+
+
+def _turn_away(last: PaymentIntent) -> None:
+    """The line of this account is full for a minute: whoever asked before and has no place in it gets none in time, and
+    is told so together. A flood of thousands then costs a few statements, and no other tenant's worker."""
+    db.session.flush()
+    doomed = (
+        select(PaymentIntent.id)
+        .where(
+            PaymentIntent.mpesa_account_id == last.mpesa_account_id,
+            PaymentIntent.state == "created",
+            PaymentIntent.code.is_(None),
+            PaymentIntent.created_at <= last.created_at,
+        )
+        .limit(_TURNED_AWAY_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    gone = db.session.scalars(
+        update(PaymentIntent)
+        .where(PaymentIntent.id.in_(doomed))
+        .values(state="failed", code="busy")
+        .returning(PaymentIntent.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    outbox.drop("send_stk", [str(intent_id) for intent_id in gone], "busy")
 
 
 def _time_left(intent: PaymentIntent) -> float:

@@ -43,7 +43,7 @@ def test_a_flood_is_spread_and_what_cannot_go_in_its_minute_is_told_at_once(pace
         shop.buy(shop.world.a.id, f"0712{number:06}")
     shop.buy(shop.world.b.id, "0799000001")
     shop.admin.execute("UPDATE payment_intent SET created_at = %s - interval '30 s'", (now,))
-    assert shop.work("send_stk") == 241, "each was looked at once, and none waited in a thread"
+    assert shop.work("send_stk") < 241, "none waited in a thread, and many were turned away together"
     assert _pushed(shop) == 6, "the burst of A's app, and B's customer"
     states = shop.rows("SELECT state, code, count(*) FROM payment_intent GROUP BY 1, 2 ORDER BY 1, 2")
     assert [row for row in states if row[0] != "created"] == [("failed", "busy", states[1][2]), ("pending", None, 6)]
