@@ -5,7 +5,7 @@ from alembic import op
 from migrations.rls import protect
 
 revision = "0013"
-down_revision = "0010"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from tenants import access, catalog, ledger, payments, subscribers
+from tenants import access, catalog, ledger, mpesa, payments, subscribers
 from tenants.checkout.models import Purchase
 from tenants.ledger import Leg, NotEnoughMoney
 from tenants.payments import Settled
@@ -123,6 +123,17 @@ def match_unmatched(item_id: UUID, customer: str, amount_cents: int) -> str:
     if owner is None:
         raise NobodyHasThat
     payments.match(item_id, owner.id, amount_cents)
+    return owner.label
+
+
+def enter_payment(receipt: str, amount_cents: int, customer: str) -> str:
+    """A member of staff types in a receipt that a customer shows. Returns how the customer is called. Raises
+    NobodyHasThat, NotReady and what payments.enter() raises."""
+    owner = subscribers.find(customer)
+    if owner is None:
+        raise NobodyHasThat
+    account = mpesa.active_account()
+    payments.enter(account, receipt=receipt, amount_cents=amount_cents, subscriber_id=owner.id)
     return owner.label
 
 

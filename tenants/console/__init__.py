@@ -1,8 +1,8 @@
 """Surface: an ISP's owner and staff run their business. Runs in the scope of the ISP they chose."""
 
-from tenants.console import money
+from tenants.console import desk, money
 from tenants.console import mpesa as mpesa_pages
 from tenants.console.blueprint import bp
 from tenants.console.pages import suspended_page
 
-__all__ = ["bp", "money", "mpesa_pages", "suspended_page"]
+__all__ = ["bp", "desk", "money", "mpesa_pages", "suspended_page"]

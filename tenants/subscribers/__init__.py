@@ -9,6 +9,7 @@ from tenants.subscribers.people import (
     by_phone,
     by_username,
     find,
+    get,
     normalise_mac,
     owners_of,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "by_phone",
     "by_username",
     "find",
+    "get",
     "is_account_number",
     "normalise_mac",
     "number_for",

@@ -11,6 +11,7 @@ from tenants.subscribers.models import Device, Subscriber
 from tenants.subscribers.numbers import by_account_number
 from wavu import clock, ids
 from wavu.db import db
+from wavu.errors import NotFound
 from wavu.phone import Phone
 
 # Of those who once paid for one device, so many are looked at.
@@ -51,6 +52,14 @@ def find(text: str) -> Subscriber | None:
         return by_username(text.strip())
     known = db.session.scalar(select(Subscriber).where(Subscriber.phone == phone.e164))
     return known or by_username(text.strip())
+
+
+def get(subscriber_id: UUID) -> Subscriber:
+    """Raises NotFound, for another tenant's too."""
+    subscriber = db.session.scalar(select(Subscriber).where(Subscriber.id == subscriber_id))
+    if subscriber is None:
+        raise NotFound
+    return subscriber
 
 
 def by_ids(subscriber_ids: Iterable[UUID]) -> dict[UUID, Subscriber]:

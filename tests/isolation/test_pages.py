@@ -12,8 +12,10 @@ from sqlalchemy import select, text
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from tenants.payments.models import DeskPayment, SuspenseItem
+from tenants.subscribers import Subscriber
 from tests.browser_client import Browser, without_tokens
-from tests.isolation.conftest import account_of, change_of, unmatched_of
+from tests.isolation.conftest import account_of, change_of, row_of
 from tests.world import CONSOLE_HOST, PASSWORD, STAFF_HOST, World
 from wavu.accounts import SignIn
 from wavu.db import Base, TenantRow, db, transaction
@@ -24,7 +26,9 @@ FOREIGN: dict[str, Any] = {
     "account_id": lambda world, _: account_of(world.b),
     "change_id": lambda world, _: change_of(world.b),
     "invitation_id": lambda world, _: world.b.invitation_id,
-    "item_id": lambda world, _: unmatched_of(world.b),
+    "item_id": lambda world, _: row_of(world.b, SuspenseItem),
+    "payment_id": lambda world, _: row_of(world.b, DeskPayment),
+    "subscriber_id": lambda world, _: row_of(world.b, Subscriber),
     "member_id": lambda world, _: world.b.cashier.membership_id,
     "session_id": lambda _, session_id: session_id,
     "tenant_id": lambda world, _: world.b.id,
