@@ -92,6 +92,7 @@ def _addresses(value: object) -> object:
 HttpUrl = Annotated[str, _url("https", "http")]
 PostgresUrl = Annotated[SecretStr, _url("postgresql")]
 Port = Annotated[int, Field(ge=1, le=65535)]
+PerSecond = Annotated[float, Field(gt=0, le=10_000)]
 
 
 class Settings(BaseSettings):
@@ -121,6 +122,13 @@ class Settings(BaseSettings):
     daraja_production_url: HttpUrl = "https://api.safaricom.co.ke"
     # The simulator of the rehearsal and of tests; refused in production.
     daraja_rehearsal_url: HttpUrl | None = None
+    # How fast calls may leave for Daraja: STK pushes and queries of one app, and all calls of all tenants together,
+    # since they share one address. Safaricom publishes no limits; the sandbox's are what people have met.
+    daraja_stk_per_second: PerSecond = 5
+    daraja_queries_per_second: PerSecond = 1
+    daraja_calls_per_second: PerSecond = 20
+    daraja_sandbox_stk_per_second: PerSecond = 1
+    daraja_sandbox_queries_per_minute: PerSecond = 5
     # From where Daraja calls back. Not a promise of Safaricom's: a call from elsewhere is not refused but checked.
     daraja_callback_addresses: Annotated[frozenset[str], BeforeValidator(_addresses)] = frozenset(
         f"196.201.{tail}"

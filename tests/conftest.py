@@ -50,6 +50,10 @@ def environment(servers: Stack, database: str, redis_number: int) -> dict[str, s
         "MAIL_FROM": "hello@wavu.test",
         "RADIUS_HEALTH_SECRET": "health secret for tests",
         "LOG_LEVEL": "WARNING",
+        # Tests of the pace set their own; all others shall not meet it.
+        "DARAJA_STK_PER_SECOND": "5000",
+        "DARAJA_QUERIES_PER_SECOND": "5000",
+        "DARAJA_CALLS_PER_SECOND": "5000",
     }
 
 

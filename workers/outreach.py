@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from flask import current_app
-from flask_babel import force_locale
+from flask_babel import force_locale, format_datetime
 from flask_babel import gettext as _
 
 from config import Settings
@@ -137,6 +138,28 @@ def tell_owners_payout_limit(event: dict[str, Any]) -> None:
     _tell_each_owner("payout_limit", event["at"], event)
 
 
+def tell_owners_mpesa_silent(event: dict[str, Any]) -> None:
+    """That no payment comes though customers pay: a message of its own for each owner, once for each silence."""
+    _tell_each_owner("mpesa_silent", f"{event['account_id']} {event['since']}", event)
+
+
+def tell_mpesa_change(event: dict[str, Any]) -> None:
+    """That money shall go elsewhere: a message of its own for each owner, one to the contact that was there before."""
+    _tell_each_owner("mpesa_change", f"{event['change_id']} {event['turn']}", event)
+    change = mpesa.changes.find_change(UUID(event["change_id"]))
+    if change.contact_email is not None:
+        outbox.put(Queue.MESSAGES, "tell_mpesa_contact", f"{change.id} {event['turn']}", event)
+
+
+def tell_mpesa_contact(event: dict[str, Any]) -> Outside:
+    """The same, to an address that whoever has taken over the console has not."""
+    change = mpesa.changes.find_change(UUID(event["change_id"]))
+    with force_locale(current_tenant().locale):
+        subject, text = _mpesa_change(event)
+    message = mail.Message(to=change.contact_email or "", subject=subject, text=text)
+    yield lambda: mail.send(message)
+
+
 def _tell_each_owner(what: str, once: str, event: dict[str, Any]) -> None:
     for membership, person in accounts.members():
         if membership.role == "owner":
@@ -250,6 +273,52 @@ def _payout_limit(payload: dict[str, Any]) -> tuple[str, str]:
     return _("%(name)s: a higher limit for refunds", name=name), text
 
 
+def _mpesa_silent(payload: dict[str, Any]) -> tuple[str, str] | None:
+    account, name = mpesa.find_account(UUID(payload["account_id"])), current_tenant().name
+    if account.silent_since is None:
+        return None
+    text = _(
+        "Hello,\n\nCustomers of %(name)s were asked to pay at %(account)s, and for half an hour no payment was "
+        "reported. At this time of day there usually are some.\n\nMoney may arrive without our being told. Look at "
+        "your M-Pesa statement, and at the console:\n%(link)s",
+        name=name,
+        account=account.label,
+        link=f"{_origin('console')}/money/mpesa",
+    )
+    return _("%(name)s: no M-Pesa payments are reported", name=name), text
+
+
+def _mpesa_change(payload: dict[str, Any]) -> tuple[str, str]:
+    change, tenant = mpesa.changes.find_change(UUID(payload["change_id"])), current_tenant()
+    at = format_datetime(change.effective_at.astimezone(ZoneInfo(tenant.timezone)), "d MMM yyyy, HH:mm", rebase=False)
+    facts = {
+        "name": tenant.name,
+        "account": mpesa.find_account(change.account_id).label,
+        "who": change.requested_by_name,
+        "at": at,
+        "link": f"{_origin('console')}/money/mpesa",
+    }
+    if payload["turn"] == "asked":
+        text = _(
+            "Hello,\n\n%(who)s asked that payments to %(name)s go to %(account)s from %(at)s on, or as soon as another "
+            "owner or manager approves.\n\nIs that not right? Any owner can cancel it until then:\n%(link)s",
+            **facts,
+        )
+    elif payload["turn"] == "done":
+        text = _(
+            "Hello,\n\nPayments to %(name)s now go to %(account)s, as %(who)s asked.\n\n"
+            "Is that not right? Act at once:\n%(link)s",
+            **facts,
+        )
+    else:
+        text = _(
+            "Hello,\n\nThe change of payments to %(name)s, to %(account)s, which %(who)s asked for, is cancelled. "
+            "Nothing has changed.\n%(link)s",
+            **facts,
+        )
+    return _("%(name)s: where M-Pesa payments go", name=tenant.name), text
+
+
 _WORDS: dict[str, Callable[[dict[str, Any]], tuple[str, str] | None]] = {
     "suspended": _suspended,
     "resumed": _resumed,
@@ -258,4 +327,6 @@ _WORDS: dict[str, Callable[[dict[str, Any]], tuple[str, str] | None]] = {
     "initiator_fault": _initiator_fault,
     "initiator_ages": _initiator_ages,
     "payout_limit": _payout_limit,
+    "mpesa_silent": _mpesa_silent,
+    "mpesa_change": _mpesa_change,
 }

@@ -16,7 +16,9 @@ from tenants.mpesa import (
     InitiatorPasswordAges,
     InitiatorSet,
     MpesaAccountAdded,
+    MpesaChangeTold,
     MpesaFaultFound,
+    MpesaFellSilent,
     ResultArrived,
     StatusAnswered,
 )
@@ -43,6 +45,10 @@ JOBS: dict[str, Job] = {
     "settle_result": settlement.settle_result,
     "settle_report": settlement.settle_report,
     "register_hooks": mpesa.register_hooks,
+    "check_mpesa": mpesa.setup.check_mpesa,
+    "apply_mpesa_change": mpesa.changes.apply_mpesa_change,
+    "look_for_silence": settlement.look_for_silence,
+    "notice_silence": settlement.notice_silence,
     "pull_since_last": settlement.pull_since_last,
     "pull_two_days": settlement.pull_two_days,
     "pull_payments": payments.pull_payments,
@@ -60,6 +66,9 @@ JOBS: dict[str, Job] = {
     "tell_owners_initiator_fault": outreach.tell_owners_initiator_fault,
     "tell_owners_initiator_ages": outreach.tell_owners_initiator_ages,
     "tell_owners_payout_limit": outreach.tell_owners_payout_limit,
+    "tell_owners_mpesa_silent": outreach.tell_owners_mpesa_silent,
+    "tell_mpesa_change": outreach.tell_mpesa_change,
+    "tell_mpesa_contact": outreach.tell_mpesa_contact,
     "tell_owner": outreach.tell_owner,
     "forget_old_sessions": housekeeping.forget_old_sessions,
     "forget_old_keys": housekeeping.forget_old_keys,
@@ -84,6 +93,8 @@ def install() -> None:
     react(StatusAnswered)
     react(PayoutApproved, Reaction("send_payout", Queue.DARAJA))
     react(PayoutLimitRaised, Reaction("tell_owners_payout_limit", Queue.MESSAGES))
+    react(MpesaFellSilent, Reaction("tell_owners_mpesa_silent", Queue.MESSAGES))
+    react(MpesaChangeTold, Reaction("tell_mpesa_change", Queue.MESSAGES))
     react(PersonInvited, Reaction("send_invitation", Queue.MESSAGES))
     react(PasswordResetAsked, Reaction("make_password_reset", Queue.MESSAGES))
     react(PasswordResetMade, Reaction("send_password_reset", Queue.MESSAGES))

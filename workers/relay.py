@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 LEADER_LOCK = 7763121
 _MARKER = "wavu:relay"
 _POLL_SECONDS = 1.0
+# How soon to look again at a queue whose worker has a batch waiting: who rang meanwhile rings no second time.
+_LOOK_SECONDS = 0.03
 _KEEP_DONE = "7 days"
 
 
@@ -142,6 +144,8 @@ class Relay:
         self._redis_failing_since: float | None = None
         self._last_ticks: dict[str, str] = {}
         self._swept_at = self._stepped_at = 0.0
+        # Queues whose worker had not taken its last batch yet, when there was more to hand out.
+        self._behind: set[Queue] = set()
         self._threads: runtime.Threads | None = None
         self._stop = threading.Event()
 
@@ -171,7 +175,10 @@ class Relay:
             if time.monotonic() - self._stepped_at >= _POLL_SECONDS:
                 self.step(wire)
             until_next = self._stepped_at + _POLL_SECONDS - time.monotonic()
+            if self._behind:
+                until_next = min(until_next, _LOOK_SECONDS)
             rung = {note.payload for note in wire.notifies(timeout=max(0, until_next), stop_after=1)}
+            rung |= {queue.value for queue in self._behind}
             if rung:
                 rung |= {note.payload for note in wire.notifies(timeout=0)}
                 self._serve(wire, [queue for queue in Queue if queue.value in rung])
@@ -215,8 +222,10 @@ class Relay:
 
     def _hand_out(self, wire: psycopg.Connection, queue: Queue) -> None:
         """Gives the queue's worker its next batches; while one waits there, what comes meanwhile joins the next."""
+        self._behind.discard(queue)
         try:
             if self._queues[queue].count:
+                self._behind.add(queue)
                 return
         except redis.RedisError:
             self._redis_failed()

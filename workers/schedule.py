@@ -19,6 +19,7 @@ class Clock(NamedTuple):
 CLOCKS = (
     Clock("end_expired_sessions", 15, Queue.NETWORK),
     Clock("ask_balances", 86_400, Queue.BULK),
+    Clock("look_for_silence", 300, Queue.BULK),
     Clock("pull_since_last", 900, Queue.BULK),
     Clock("pull_two_days", 86_400, Queue.BULK),
     Clock("forget_old_sessions", 3600, Queue.BULK),

@@ -10,8 +10,9 @@ from uuid import UUID
 from sqlalchemy import select
 
 from tenants import checkout, mpesa, payments, payouts
-from wavu import clock, tenancy
+from wavu import clock, outbox, tenancy
 from wavu.db import db
+from wavu.outbox import Queue
 from wavu.tenancy import Tenant, visiting
 
 
@@ -40,6 +41,19 @@ def _pull(window: timedelta | None) -> None:
     for tenant_id in payments.tenants_with_pull():
         with tenancy.visiting(tenant_id):
             payments.ask_for(window, f"{now:%Y%m%dT%H%M%S}{'' if window is None else '-whole'}")
+
+
+def look_for_silence(_: dict[str, Any]) -> None:
+    """A clock of the platform: has every tenant that asks for payments see whether any come. Twice is harmless."""
+    tick = f"{clock.now():%Y%m%dT%H%M}"
+    for tenant_id in payments.tenants_that_asked():
+        with tenancy.visiting(tenant_id):
+            outbox.put(Queue.BULK, "notice_silence", tick, {})
+
+
+def notice_silence(_: dict[str, Any]) -> None:
+    """Exactly once: what it marks and what it announces commit together."""
+    payments.notice_silence()
 
 
 def query_stk(event: dict[str, Any]) -> Generator[Callable[[], Any], Any, None]:

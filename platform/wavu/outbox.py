@@ -134,6 +134,23 @@ def postpone(
     )
 
 
+def drop(job: str, keys: list[str], outcome: str) -> None:
+    """Ends jobs of the current tenant that nobody has begun: their facts are settled. One that a worker has is left to
+    it, and finds nothing to do."""
+    if keys:
+        db.session.execute(
+            update(OutboxRow)
+            .where(
+                OutboxRow.job == job,
+                OutboxRow.key.in_(keys),
+                OutboxRow.state == "ready",
+                OutboxRow.lease_until.is_(None),
+            )
+            .values(state="done", done_at=func.now(), last_error=outcome)
+            .execution_options(synchronize_session=False)
+        )
+
+
 class Backlog(NamedTuple):
     """All tenants' work, in numbers. `overdue_seconds` is how long the oldest due row has waited for a worker to begin
     it, handed out or not."""

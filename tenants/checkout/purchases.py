@@ -198,8 +198,8 @@ def settle_query(intent_id: UUID) -> None:
     """Daraja says that it was paid: makes the purchase, or gives service for a while until the receipt comes."""
     proven = payments.settle_query(intent_id)
     if isinstance(proven, payments.PaidNoReceipt):
-        purchase = fulfilment.lock(proven.intent.purchase_id)
-        if purchase.state == "open":
+        purchase = fulfilment.lock_if_any(proven.intent.purchase_id)
+        if purchase is not None and purchase.state == "open":
             fulfilment.grant(purchase, provisional=True)
     else:
         _arrived(proven)
@@ -207,8 +207,8 @@ def settle_query(intent_id: UUID) -> None:
 
 def _complete(purchase_id: UUID) -> bool:
     """The wallet pays for the purchase, if it is open and that is enough."""
-    purchase = fulfilment.lock(purchase_id)
-    if purchase.state != "open":
+    purchase = fulfilment.lock_if_any(purchase_id)
+    if purchase is None or purchase.state != "open":
         return False
     try:
         fulfilment.buy(purchase)

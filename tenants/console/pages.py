@@ -9,6 +9,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from tenants import mpesa
+from tenants.console import mpesa_words
 from tenants.console.blueprint import bp
 from wavu import accounts, audit, clock, tenancy
 from wavu.errors import N_
@@ -55,13 +56,13 @@ def home() -> ResponseReturnValue:
 
 
 def _mpesa_accounts() -> list[dict[str, Any]]:
-    environments = {"rehearsal": _("Rehearsal"), "sandbox": _("Sandbox"), "production": _("Production")}
     return [
         {
             "label": account.label,
             "store": account.business_short_code if account.kind == "till" else None,
-            "environment": environments[account.environment],
+            "environment": _(mpesa_words.ENVIRONMENTS[account.environment]),
             "fault": _(account.fault) if account.fault else None,
+            "fares": mpesa_words.fares(account),
             "since": account.fault_since,
             **_initiator_of(account),
         }

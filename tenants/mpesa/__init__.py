@@ -4,23 +4,29 @@ Promises: a tenant's credentials are sealed and never shown again; one token per
 Daraja says, or does not say, is a value and never an exception.
 """
 
-from tenants.mpesa import classify, credential, daraja, initiator, ratiba, services
+from tenants.mpesa import changes, classify, credential, daraja, initiator, ratiba, services, setup
 from tenants.mpesa.accounts import (
     active_account,
     add_account,
     call,
+    down_for,
     find_account,
+    get_account,
     list_accounts,
+    list_drafts,
     note_fault,
     note_works,
     open_app,
+    same_numbers,
 )
 from tenants.mpesa.events import (
     InitiatorFaultFound,
     InitiatorPasswordAges,
     InitiatorSet,
     MpesaAccountAdded,
+    MpesaChangeTold,
     MpesaFaultFound,
+    MpesaFellSilent,
     ResultArrived,
     StatusAnswered,
 )
@@ -40,9 +46,17 @@ from tenants.mpesa.exchange import (
     send_balance,
     send_status,
 )
-from tenants.mpesa.hooks import hook_url, register_hooks
+from tenants.mpesa.hooks import ask_to_register, hook_url, register_hooks
 from tenants.mpesa.initiators import PASSWORD_DAYS, age, initiator_of, set_initiator, watch_passwords
-from tenants.mpesa.models import MpesaAccount, MpesaBalance, MpesaInitiator, MpesaRequest, MpesaResult
+from tenants.mpesa.models import (
+    MpesaAccount,
+    MpesaBalance,
+    MpesaChange,
+    MpesaCheck,
+    MpesaInitiator,
+    MpesaRequest,
+    MpesaResult,
+)
 from tenants.mpesa.refusals import InitiatorFrozen, InitiatorNotReady, NotReady
 
 __all__ = [
@@ -56,7 +70,11 @@ __all__ = [
     "MpesaAccount",
     "MpesaAccountAdded",
     "MpesaBalance",
+    "MpesaChange",
+    "MpesaChangeTold",
+    "MpesaCheck",
     "MpesaFaultFound",
+    "MpesaFellSilent",
     "MpesaInitiator",
     "MpesaRequest",
     "MpesaResult",
@@ -70,18 +88,23 @@ __all__ = [
     "answer_to",
     "ask_balance",
     "ask_status",
+    "ask_to_register",
     "begin",
     "call",
+    "changes",
     "classify",
     "comes_from_daraja",
     "credential",
     "daraja",
+    "down_for",
     "find_account",
+    "get_account",
     "hook_url",
     "initiator",
     "initiator_of",
     "latest_balance",
     "list_accounts",
+    "list_drafts",
     "note_fault",
     "note_works",
     "open_app",
@@ -91,9 +114,11 @@ __all__ = [
     "record_answer",
     "register_hooks",
     "requests_about",
+    "same_numbers",
     "send_balance",
     "send_status",
     "services",
     "set_initiator",
+    "setup",
     "watch_passwords",
 ]

@@ -14,12 +14,14 @@ from sqlalchemy import or_, select, update
 from config import Settings
 from tenants.mpesa import daraja
 from tenants.mpesa.classify import Meaning, Verdict
+from tenants.mpesa.egress import gate
 from tenants.mpesa.events import MpesaAccountAdded, MpesaFaultFound
 from tenants.mpesa.models import MpesaAccount
+from tenants.mpesa.pace import WEIGHTS
 from tenants.mpesa.refusals import NotReady
 from wavu import audit, clock, ids
 from wavu.db import db, transaction
-from wavu.errors import N_
+from wavu.errors import N_, NotFound
 from wavu.events import announce
 from wavu.tenancy import current_tenant
 
@@ -80,14 +82,36 @@ def find_account(account_id: UUID) -> MpesaAccount:
     return db.session.scalars(select(MpesaAccount).where(MpesaAccount.id == account_id)).one()
 
 
+def get_account(account_id: UUID) -> MpesaAccount:
+    """Raises NotFound, for another tenant's too."""
+    account = db.session.scalar(select(MpesaAccount).where(MpesaAccount.id == account_id))
+    if account is None:
+        raise NotFound
+    return account
+
+
+def list_drafts() -> list[MpesaAccount]:
+    """The current tenant's accounts that are being set up, oldest first."""
+    return list(db.session.scalars(select(MpesaAccount).where(MpesaAccount.draft).order_by(MpesaAccount.created_at)))
+
+
+def same_numbers(account: MpesaAccount) -> MpesaAccount | None:
+    """The row that has taken payments for this account's numbers, now or once; None where these are new to us."""
+    query = select(MpesaAccount).where(
+        MpesaAccount.id != account.id,
+        MpesaAccount.draft.is_(False),
+        MpesaAccount.environment == account.environment,
+        MpesaAccount.business_short_code == account.business_short_code,
+        MpesaAccount.party_b == account.party_b,
+        or_(MpesaAccount.active, MpesaAccount.urls_registered_at.is_not(None)),
+    )
+    return db.session.scalar(query.order_by(MpesaAccount.active.desc(), MpesaAccount.created_at).limit(1))
+
+
 def open_app(account: MpesaAccount) -> daraja.App:
     """The account with its secrets opened, for one call."""
     settings: Settings = current_app.extensions["settings"]
-    base = {
-        "rehearsal": settings.daraja_rehearsal_url,
-        "sandbox": settings.daraja_sandbox_url,
-        "production": settings.daraja_production_url,
-    }[account.environment]
+    base = _hosts(settings)[account.environment]
     if base is None or account.consumer_key is None or account.consumer_secret is None or account.passkey is None:
         raise NotReady
     return daraja.App(
@@ -108,7 +132,7 @@ def note_fault(account_id: UUID, fix: str | None) -> None:
         return
     news = db.session.execute(
         update(MpesaAccount)
-        .where(MpesaAccount.id == account_id, MpesaAccount.fault.is_distinct_from(words))
+        .where(MpesaAccount.id == account_id, MpesaAccount.active, MpesaAccount.fault.is_distinct_from(words))
         .values(fault=words, fault_since=clock.now())
         .returning(MpesaAccount.id)
     )
@@ -125,20 +149,55 @@ def note_works(account_id: UUID, *, paid: bool) -> None:
 
 
 def call(
-    account_id: UUID, app: daraja.App, request: Callable[[str], Answer | daraja.NotAccepted]
-) -> Answer | daraja.NotAccepted:
-    """One request with the shared token; once more with a fresh one where the gateway refused that, since it refuses
-    before anything is executed. Call outside a transaction.
+    account_id: UUID, app: daraja.App, request: Callable[[str], Answer | daraja.NotAccepted], *, kind: str = "other",
+    in_line: bool = False, patience_seconds: float = 3600,
+) -> Answer | daraja.NotAccepted:  # fmt: skip
+    """One request with the shared token, if the gate lets it out; once more with a fresh token where Daraja refused
+    that, since it refuses before anything is executed. Call outside a transaction; never waits for its turn: see
+    NotAccepted.wait_seconds and Gate.admit for the rest.
     """
+    turn = gate().admit(app.base_url, app.name, kind, in_line=in_line, patience_seconds=patience_seconds)
+    if turn.wait_seconds:
+        code = "down" if turn.down else "busy"
+        return daraja.NotAccepted(Meaning(Verdict.UNKNOWN), code, sent=False, wait_seconds=turn.wait_seconds)
     token = _token(account_id, app)
     for _ in range(2):
         if isinstance(token, daraja.NotAccepted):
             return token
-        answer = request(token)
+        answer = _heard(app, request(token))
         if not isinstance(answer, daraja.NotAccepted) or answer.meaning.verdict is not Verdict.TOKEN:
             return answer
         token = _token(account_id, app, not_this=token)
     return daraja.NotAccepted(Meaning(Verdict.CONFIG, fix="product"), "token", sent=False)
+
+
+def _heard(app: daraja.App, answer: Answer | daraja.NotAccepted) -> Answer | daraja.NotAccepted:
+    """Tells the gate whether Daraja answered or its firewall did. Silence tells neither."""
+    code = answer.code if isinstance(answer, daraja.NotAccepted) else None
+    if code not in {"no answer", "unreachable"}:
+        gate().heard(app.base_url, code if code in WEIGHTS else None)
+    return answer
+
+
+def down_for() -> float:
+    """Seconds for which nothing is sent to M-Pesa for the current tenant, since its firewall shuts us out; 0 while all
+    is well. For pages: cheap, and a moment old at most.
+    """
+    settings: Settings = current_app.extensions["settings"]
+    urls = {name: url for name, url in _hosts(settings).items() if url is not None and gate().down_for(url)}
+    if not urls:
+        return 0.0
+    first = next(iter(list_accounts()), None)
+    url = urls.get(first.environment) if first is not None else None
+    return gate().down_for(url) if url is not None else 0.0
+
+
+def _hosts(settings: Settings) -> dict[str, str | None]:
+    return {
+        "rehearsal": settings.daraja_rehearsal_url,
+        "sandbox": settings.daraja_sandbox_url,
+        "production": settings.daraja_production_url,
+    }
 
 
 def _token(account_id: UUID, app: daraja.App, *, not_this: str | None = None) -> str | daraja.NotAccepted:
@@ -178,7 +237,7 @@ def _claim_fetch(account_id: UUID) -> bool:
 
 
 def _fetch(account_id: UUID, app: daraja.App) -> str | daraja.NotAccepted:
-    got = daraja.fetch_token(app)
+    got = _heard(app, daraja.fetch_token(app))
     with transaction():
         account = find_account(account_id)
         account.token_fetched_by = None

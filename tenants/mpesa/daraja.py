@@ -6,6 +6,7 @@ Every outcome is a value: what a peer says, or does not say, is never an excepti
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,6 +38,11 @@ class App:
     secret: str = field(repr=False)
     passkey: str = field(repr=False)
 
+    @property
+    def name(self) -> str:
+        """What tells this app from all others, and is not its key."""
+        return hashlib.sha256(f"{self.base_url} {self.key}".encode()).hexdigest()[:24]
+
     def password(self, timestamp: str) -> str:
         """Base64 of shortcode, passkey and timestamp (portal: MpesaExpressSimulate)."""
         return base64.b64encode(f"{self.business_short_code}{self.passkey}{timestamp}".encode()).decode()
@@ -55,11 +61,13 @@ class Accepted(NamedTuple):
 
 
 class NotAccepted(NamedTuple):
-    """What came instead, and what it means. `sent` is False where the request surely never reached Daraja's core."""
+    """What came instead, and what it means. `sent` is False where the request surely never reached Daraja's core;
+    `wait_seconds` where our own gate kept it back: come back then, and say that you are in line."""
 
     meaning: Meaning
     code: str
     sent: bool = True
+    wait_seconds: float = 0.0
 
 
 _NO_ANSWER = NotAccepted(Meaning(Verdict.UNKNOWN), "no answer")
@@ -90,7 +98,7 @@ def fetch_token(app: App) -> Token | NotAccepted:
     code = str(body.get("errorCode", ""))
     if reply.status in {400, 401} and (reply.empty or code == "400.008.01"):
         return NotAccepted(Meaning(Verdict.CONFIG, fix="consumer_key"), code or "400", sent=False)
-    return NotAccepted(Meaning(Verdict.UNKNOWN), code or str(reply.status), sent=False)
+    return NotAccepted(Meaning(Verdict.UNKNOWN), reply.page or code or str(reply.status), sent=False)
 
 
 def stk_push(
@@ -201,11 +209,13 @@ def _rows(nested: Any) -> Iterator[dict[str, Any]]:
 
 
 class Reply(NamedTuple):
-    """What came back: the body is {} where it is no JSON object, and `empty` where there was none."""
+    """What came back: the body is {} where it is no JSON object, and `empty` where there was none. `page` names an HTML
+    page of the firewall's that came instead of an answer: `html 403` or `html 503`."""
 
     status: int
     body: dict[str, Any]
     empty: bool
+    page: str = ""
 
 
 def post(app: App, token: str, path: str, body: dict[str, Any]) -> Reply | None:
@@ -215,7 +225,7 @@ def post(app: App, token: str, path: str, body: dict[str, Any]) -> Reply | None:
 
 def not_accepted(reply: Reply) -> NotAccepted:
     """What an answer that is no acceptance means."""
-    code = str(reply.body.get("errorCode") or reply.body.get("ResponseCode") or reply.status)
+    code = reply.page or str(reply.body.get("errorCode") or reply.body.get("ResponseCode") or reply.status)
     message = str(reply.body.get("errorMessage") or reply.body.get("ResponseDescription") or "")
     return NotAccepted(classify.answer(reply.status, code if "." in code else "", message), code)
 
@@ -231,7 +241,8 @@ def _call(
             raw = answer.raw.read(_MAX_ANSWER_BYTES, decode_content=True)
     except (requests.RequestException, OSError):
         return None
-    return Reply(answer.status_code, _parse(raw), not raw.strip())
+    is_page = answer.status_code in {403, 503} and raw.lstrip()[:1] not in {b"{", b""}
+    return Reply(answer.status_code, _parse(raw), not raw.strip(), f"html {answer.status_code}" if is_page else "")
 
 
 def _parse(raw: bytes) -> dict[str, Any]:

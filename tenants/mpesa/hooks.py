@@ -29,7 +29,7 @@ def hook_url(kind: str, tenant_id: UUID, token: str) -> str:
     return f"{settings.origin(f'hooks.{settings.platform_domain}')}/h/{kind}/{tenant_id}/{token}"
 
 
-def _token_of(account: MpesaAccount) -> str:
+def token_of(account: MpesaAccount) -> str:
     """It lives as long as the account: production takes the addresses once."""
     token = account.hook_token
     if token is None:
@@ -38,11 +38,16 @@ def _token_of(account: MpesaAccount) -> str:
     return token
 
 
+def ask_to_register(account: MpesaAccount) -> None:
+    """Has M-Pesa told again, after the running transaction, of what it has not taken yet."""
+    outbox.put(Queue.DARAJA, "register_hooks", f"{account.id} {ids.new_id()}", {"account_id": str(account.id)})
+
+
 def register_hooks(event: dict[str, Any]) -> Generator[Callable[[], Any], Any, None]:
     """Job: tells M-Pesa where to report payments made by hand, and that we shall ask it with Pull. What was registered
     is not asked for again, so twice is harmless."""
     account = find_account(UUID(event["account_id"]))
-    app, account_id, token = open_app(account), account.id, _token_of(account)
+    app, account_id, token = open_app(account), account.id, token_of(account)
     confirmation, validation = (hook_url(kind, account.tenant_id, token) for kind in "cv")
     phone = current_tenant().help_phone
     urls, pull = account.urls_registered_at is None, account.pull_registered_at is None

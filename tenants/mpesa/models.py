@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import hashlib
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wavu.db import TenantRow
@@ -14,14 +15,13 @@ _ACCOUNT = ["tenant_id", "mpesa_account_id"], ["mpesa_account.tenant_id", "mpesa
 
 
 class MpesaAccount(TenantRow):
-    """A tenant's own Daraja app and shortcode. A PayBill has one number; a Till has the store's and the till's."""
+    """A tenant's own Daraja app and shortcode. A PayBill has one number; a Till has the store's and the till's.
+
+    An active one takes payments; a draft is being set up, or waits for its change; any other has had its time, and
+    keeps its attempts and what is still reported of them. None is ever deleted.
+    """
 
     __tablename__ = "mpesa_account"
-    __table_args__ = (
-        UniqueConstraint(
-            "tenant_id", "environment", "business_short_code", "party_b", name="uq_mpesa_account_shortcode"
-        ),
-    )
 
     environment: Mapped[str]
     kind: Mapped[str]
@@ -33,9 +33,17 @@ class MpesaAccount(TenantRow):
     active: Mapped[bool] = mapped_column(default=True)
     # Whether the tenant has Safaricom's contract for standing orders (build sheet 14).
     standing_orders: Mapped[bool] = mapped_column(default=False)
+    draft: Mapped[bool] = mapped_column(default=False)
+    # Its name as Safaricom has it, once the owner has confirmed that this is theirs.
+    organisation: Mapped[str | None]
+    # Told of every change of where money goes, beside the owners.
+    contact_email: Mapped[str | None]
+    keys_set_at: Mapped[datetime] = mapped_column(server_default=func.now())
     # What the tenant must mend, in words for them, and since when; None while all is well.
     fault: Mapped[str | None]
     fault_since: Mapped[datetime | None]
+    # Since when payments are asked for and none comes, as none should be missing at this hour.
+    silent_since: Mapped[datetime | None]
     token_sealed: Mapped[bytes | None]
     token_expires_at: Mapped[datetime | None]
     # Until when one process may fetch a token for all others.
@@ -67,6 +75,14 @@ class MpesaAccount(TenantRow):
     def shortcode_group(self) -> str:
         """One name for a PayBill, or for a store and its till: a receipt may be reported under either number."""
         return "+".join(sorted({self.business_short_code, self.party_b}))
+
+    def fingerprints(self) -> dict[str, str]:
+        """What may be shown of its secrets: enough to see whether two are the same."""
+        said = {"key": self.consumer_key, "secret": self.consumer_secret, "passkey": self.passkey}
+        return {
+            name: hashlib.sha256(f"{self.tenant_id} {name} {value}".encode()).hexdigest()[:8]
+            for name, value in said.items()
+        }
 
 
 class MpesaInitiator(TenantRow):
@@ -154,3 +170,44 @@ class MpesaBalance(TenantRow):
     mpesa_account_id: Mapped[UUID]
     as_of: Mapped[datetime]
     accounts: Mapped[dict[str, Any]]
+
+
+class MpesaCheck(TenantRow):
+    """What one step of setting an account up found. Tried again, it is written over."""
+
+    __tablename__ = "mpesa_check"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "account_id", "step"),
+        ForeignKeyConstraint(
+            ["tenant_id", "account_id"], ["mpesa_account.tenant_id", "mpesa_account.id"], name="fk_mpesa_check_account"
+        ),
+    )
+
+    account_id: Mapped[UUID]
+    step: Mapped[str]
+    # waiting, ok, wrong, skipped or unknown.
+    state: Mapped[str]
+    code: Mapped[str | None]
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    checked_at: Mapped[datetime | None]
+
+
+class MpesaChange(TenantRow):
+    """Somebody wants money to go elsewhere, or other keys to be used: see changes.py."""
+
+    __tablename__ = "mpesa_change"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "account_id"], ["mpesa_account.tenant_id", "mpesa_account.id"], name="fk_mpesa_change_account"
+        ),
+    )
+
+    account_id: Mapped[UUID]
+    # waiting, done or cancelled.
+    state: Mapped[str] = mapped_column(default="waiting")
+    effective_at: Mapped[datetime]
+    requested_by: Mapped[UUID]
+    requested_by_name: Mapped[str]
+    contact_email: Mapped[str | None]
+    ended_at: Mapped[datetime | None]
+    ended_by_name: Mapped[str | None]

@@ -13,6 +13,7 @@ from tenants.payments.claims import Claim, claim
 from tenants.payments.desk import METHODS, Taken, cash_held, list_taken, take, void
 from tenants.payments.desk import find as find_taken
 from tenants.payments.events import CallbackArrived, PaymentReported, StkAsked
+from tenants.payments.health import Health, health, notice_silence, tenants_that_asked
 from tenants.payments.inbox import MAX_BODY_BYTES, may_be_token
 from tenants.payments.models import DeskPayment, InboundEvent, PaymentIntent, ProviderReceipt, ReceiptWitness
 from tenants.payments.pull import LONGEST, ask_for, pull_payments, tenants_with_pull
@@ -52,6 +53,7 @@ __all__ = [
     "CallbackArrived",
     "Claim",
     "DeskPayment",
+    "Health",
     "InboundEvent",
     "MoreThanLeft",
     "NoReceipt",
@@ -76,6 +78,7 @@ __all__ = [
     "enter",
     "find_taken",
     "find_unmatched",
+    "health",
     "is_proven",
     "latest_intent",
     "left_of",
@@ -85,6 +88,7 @@ __all__ = [
     "list_unproven",
     "match",
     "may_be_token",
+    "notice_silence",
     "owners_of",
     "pull_payments",
     "query_stk",
@@ -98,6 +102,7 @@ __all__ = [
     "settle_report",
     "suggest_owners",
     "take",
+    "tenants_that_asked",
     "tenants_with_pull",
     "validate",
     "void",

@@ -10,11 +10,9 @@ import json
 import re
 from uuid import UUID
 
-from flask import current_app
 from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import insert
 
-from config import Settings
 from tenants.payments.models import InboundEvent
 from wavu import clock, ids
 from wavu.db import db
@@ -56,11 +54,3 @@ def _canonical(body: bytes) -> bytes:
         return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
     except (ValueError, RecursionError):
         return body
-
-
-def comes_from_daraja(environment: str, peer: str | None) -> bool:
-    """Whether the sender's address is on the list. A score, not a proof; in the rehearsal the simulator is local."""
-    settings: Settings = current_app.extensions["settings"]
-    if environment == "rehearsal":
-        return peer in {"127.0.0.1", "::1"}
-    return peer in settings.daraja_callback_addresses

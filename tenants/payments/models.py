@@ -44,6 +44,8 @@ class PaymentIntent(TenantRow):
     checkout_request_id: Mapped[str | None]
     receipt: Mapped[str | None]
     submitted_at: Mapped[datetime | None]
+    # When Daraja said that it took the push.
+    answered_at: Mapped[datetime | None]
     queries: Mapped[int] = mapped_column(default=0)
     settled_at: Mapped[datetime | None]
 

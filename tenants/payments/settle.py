@@ -12,7 +12,7 @@ from sqlalchemy import and_, or_, select
 from tenants import mpesa, subscribers
 from tenants.mpesa import MpesaAccount, classify
 from tenants.mpesa.classify import Verdict
-from tenants.payments import c2b, callbacks, inbox, pull, receipts, stk, suspense
+from tenants.payments import c2b, callbacks, pull, receipts, stk, suspense
 from tenants.payments.callbacks import StkResult
 from tenants.payments.models import InboundEvent, PaymentIntent
 from tenants.payments.receipts import Report, Settled
@@ -71,7 +71,7 @@ def _read(event: InboundEvent, intent: PaymentIntent, account: MpesaAccount) -> 
         or said.amount_cents is None
         or said.amount_cents != intent.amount_cents
         or said.amount_cents >= TRUSTED_CENTS
-        or not inbox.comes_from_daraja(account.environment, event.peer)
+        or not mpesa.comes_from_daraja(account, event.peer)
     ):
         _ask_daraja(intent)
         return "held", None
@@ -188,7 +188,7 @@ def _weigh(event: InboundEvent, account: MpesaAccount) -> tuple[str, Settled | N
         if report.shortcode not in {account.business_short_code, account.party_b}:
             return "refused: another shortcode", None
         trusted = report.amount_cents < TRUSTED_BY_HAND_CENTS
-        if not trusted or not inbox.comes_from_daraja(account.environment, event.peer):
+        if not trusted or not mpesa.comes_from_daraja(account, event.peer):
             return "held", None
     intent = _named(account, report)
     owner = None if intent or report.reference is None else subscribers.by_account_number(report.reference)

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, func, select, text
+from sqlalchemy import Row, func, select, text, update
 
 from tenants import mpesa
 from tenants.mpesa import classify, daraja
@@ -38,7 +38,9 @@ _EVERYWHERE_PER_DAY = 40
 _SEND_FOR = timedelta(seconds=60)
 # When to ask Daraja about a push that nobody has answered, in seconds after it was sent (money-and-reliability 3.5).
 QUERY_AFTER = (20, 40, 75, 120, 300, 900, 3600, 21_600, 86_400)
+_NEVER_SENT = {"config", "unreachable", "busy", "down"}
 _MOST_CLAIMS = 4
+_TURNED_AWAY_AT_ONCE = 1000
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 _PROMPTS_TO = text("SELECT in_ten_minutes, in_a_day FROM app.prompts_to(:phone, :at)")
@@ -47,13 +49,15 @@ Call = Generator[Callable[[], Any], Any, None]
 
 
 def request_stk(
-    *, purchase_id: UUID, subscriber_id: UUID, phone: Phone, amount_cents: int, description: str
-) -> PaymentIntent:
+    *, purchase_id: UUID, subscriber_id: UUID, phone: Phone, amount_cents: int, description: str,
+    account: mpesa.MpesaAccount | None = None,
+) -> PaymentIntent:  # fmt: skip
     """Asks for a payment: the intent and the job that sends it, in the running transaction.
 
-    Raises NotReady, PromptOpen or TooManyPrompts. Nothing is sent unless the transaction commits.
+    To `account`, or to the one that takes payments. Raises NotReady, PromptOpen or TooManyPrompts. Nothing is sent
+    unless the transaction commits.
     """
-    account = mpesa.active_account()
+    account = account or mpesa.active_account()
     _check_pace(phone, amount_cents)
     token = secrets.token_hex(32)
     intent = PaymentIntent(
@@ -111,7 +115,7 @@ def wait_after(intent: PaymentIntent | Row[Any], amount_cents: int) -> int:
     Daraja refuses the same amount within two minutes (code 17), and a phone takes one request at a time (code 1001).
     An attempt that never went out frees the phone at once.
     """
-    if intent.submitted_at is None or (intent.state == "failed" and intent.code in {"config", "unreachable"}):
+    if intent.submitted_at is None or (intent.state == "failed" and intent.code in _NEVER_SENT):
         return PROMPT_SECONDS if intent.state in OPEN else 0
     told = classify.result(intent.code).wait_seconds if intent.state == "failed" and intent.code else 0
     return max(told, _SAME_AMOUNT_SECONDS if intent.amount_cents == amount_cents else _ANY_PUSH_SECONDS)
@@ -141,15 +145,16 @@ def send_stk(event: dict[str, Any]) -> Call:
         "description": intent.description,
     }
     account_id, intent_id = account.id, intent.id
+    turn: dict[str, Any] = {"in_line": bool(event.get("in_line")), "patience_seconds": _time_left(intent)}
     answer = yield lambda: mpesa.call(
-        account_id, app, lambda token: daraja.stk_push(app, token, now=clock.now(), **asked)
+        account_id, app, lambda token: daraja.stk_push(app, token, now=clock.now(), **asked), kind="stk", **turn
     )
     _record_push(_locked(intent_id), answer)
 
 
 def _record_push(intent: PaymentIntent, answer: daraja.Accepted | daraja.NotAccepted) -> None:
     if isinstance(answer, daraja.Accepted):
-        intent.merchant_request_id = answer.merchant_request_id
+        intent.merchant_request_id, intent.answered_at = answer.merchant_request_id, clock.now()
         # The callback may have come first, and told us the id.
         intent.checkout_request_id = intent.checkout_request_id or answer.checkout_request_id
         if intent.state == "submitting":
@@ -161,7 +166,7 @@ def _record_push(intent: PaymentIntent, answer: daraja.Accepted | daraja.NotAcce
         return
     verdict = answer.meaning.verdict
     if not answer.sent and verdict is Verdict.UNKNOWN:
-        _send_later(intent)
+        _send_later(intent, answer)
     elif verdict in {Verdict.CONFIG, Verdict.FINAL, Verdict.WAIT}:
         intent.state = "failed"
         intent.code = "config" if answer.meaning.fix else {60: "1001"}.get(answer.meaning.wait_seconds, answer.code)
@@ -171,16 +176,49 @@ def _record_push(intent: PaymentIntent, answer: daraja.Accepted | daraja.NotAcce
         _schedule_query(intent, 0)
 
 
-def _send_later(intent: PaymentIntent) -> None:
-    """Nothing was sent, since there is no token: tried again for a minute, while the customer waits."""
-    if clock.now() - intent.created_at < _SEND_FOR:
-        intent.state = "created"
-        later = clock.now() + timedelta(seconds=3)
-        outbox.put(
-            Queue.DARAJA, "send_stk", f"{intent.id}:{later.isoformat()}", {"intent_id": str(intent.id)}, run_at=later
+def _send_later(intent: PaymentIntent, answer: daraja.NotAccepted) -> None:
+    """Nothing was sent: there is no token, or our gate keeps it back. Tried again for a minute, while the customer
+    waits; what cannot go out within that fails now, not then."""
+    intent.submitted_at = None
+    wait = answer.wait_seconds or 3.0
+    if wait > _time_left(intent):
+        intent.state, intent.code = "failed", answer.code if answer.code in _NEVER_SENT else "unreachable"
+        if intent.code == "busy":
+            _turn_away(intent)
+        return
+    intent.state, intent.code = "created", answer.code
+    later = clock.now() + timedelta(seconds=wait)
+    payload = {"intent_id": str(intent.id), "in_line": answer.code == "busy"}
+    outbox.put(Queue.DARAJA, "send_stk", f"{intent.id}:{ids.new_id()}", payload, run_at=later)
+
+
+def _turn_away(last: PaymentIntent) -> None:
+    """The line of this account is full for a minute: whoever asked before and has no place in it gets none in time, and
+    is told so together. A flood of thousands then costs a few statements, and no other tenant's worker."""
+    db.session.flush()
+    doomed = (
+        select(PaymentIntent.id)
+        .where(
+            PaymentIntent.mpesa_account_id == last.mpesa_account_id,
+            PaymentIntent.state == "created",
+            PaymentIntent.code.is_(None),
+            PaymentIntent.created_at <= last.created_at,
         )
-    else:
-        intent.state, intent.code = "failed", "unreachable"
+        .limit(_TURNED_AWAY_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
+    gone = db.session.scalars(
+        update(PaymentIntent)
+        .where(PaymentIntent.id.in_(doomed))
+        .values(state="failed", code="busy")
+        .returning(PaymentIntent.id)
+        .execution_options(synchronize_session=False)
+    ).all()
+    outbox.drop("send_stk", [str(intent_id) for intent_id in gone], "busy")
+
+
+def _time_left(intent: PaymentIntent) -> float:
+    return (intent.created_at + _SEND_FOR - clock.now()).total_seconds()
 
 
 def _schedule_query(intent: PaymentIntent, number: int) -> None:
@@ -226,12 +264,31 @@ def query_stk(event: dict[str, Any]) -> Generator[Callable[[], Any], Any, daraja
         return None
     account = mpesa.find_account(intent.mpesa_account_id)
     app, account_id, checkout, intent_id = mpesa.open_app(account), account.id, intent.checkout_request_id, intent.id
+    in_line = bool(event.get("in_line"))
     answer = yield lambda: mpesa.call(
-        account_id, app, lambda token: daraja.stk_query(app, token, checkout, now=clock.now())
+        account_id,
+        app,
+        lambda token: daraja.stk_query(app, token, checkout, now=clock.now()),
+        kind="query",
+        in_line=in_line,
     )
     intent = _locked(intent_id)
+    if isinstance(answer, daraja.NotAccepted) and answer.wait_seconds:
+        _query_later(event, answer)
+        return None
     intent.queries += 1
     return _weigh(intent, answer)
+
+
+def _query_later(event: dict[str, Any], answer: daraja.NotAccepted) -> None:
+    """Our gate kept the question back: asked at the moment that it gave, unless the next question comes before."""
+    number, later = int(event["number"]), clock.now() + timedelta(seconds=answer.wait_seconds)
+    began = datetime.fromisoformat(event["began"])
+    if number + 1 < len(QUERY_AFTER) and began + timedelta(seconds=QUERY_AFTER[number + 1]) <= later:
+        return
+    key = f"{event['intent_id']}{event.get('chain', '')}:{number}:{ids.new_id()}"
+    payload = {**event, "in_line": answer.code == "busy"}
+    outbox.put(Queue.DARAJA, "query_stk", key, payload, run_at=later)
 
 
 def _weigh(intent: PaymentIntent, answer: daraja.QueryResult | daraja.NotAccepted) -> daraja.QueryResult | None:

@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 from markupsafe import escape
 
-from tenants import checkout
+from tenants import checkout, mpesa
 from tenants.checkout import Holdings
 from tenants.portal import arrival, mine, shelf, ticket, words, yours
 from tenants.portal.arrival import Arrival
@@ -32,6 +32,10 @@ PRESSES = "60 per minute; 900 per hour"
 STALE = N_("This page was open for too long. Check your choice and press the button again.")
 CHANGED = N_("The packages or prices changed while this page was open. Check your choice and press the button again.")
 FORGED = N_("We could not read that form. Choose your package again.")
+_DOWN = N_(
+    "M-Pesa is not answering at this moment. Try again in a few minutes, or pay from your M-Pesa menu to %(account)s "
+    "and show our team the message."
+)
 CHOOSE = N_("Choose a package.")
 _NO_PHONE = N_("Enter the M-Pesa number that pays.")
 _BAD_PHONE = N_("That is not a phone number. Enter it like 0712 345 678.")
@@ -60,7 +64,14 @@ def home() -> ResponseReturnValue:
         # On its way back from the router to a purchase: that page knows what was paid, this one would ask for it again.
         return redirect(_back_to(came.paying, came))
     refused = ticket.uncover(request.args.get("said", ""))
-    return _shop(came, front, Said(*refused) if refused else Said(router_notice(request.args.get("err", ""))))
+    return _shop(came, front, Said(*refused) if refused else Said(_first_notice()))
+
+
+def _first_notice() -> str | None:
+    """What a customer must know first: that no request can reach their phone, or what the router said."""
+    if mpesa.down_for() and (account := next(iter(mpesa.list_accounts()), None)):
+        return _(_DOWN, account=account.label)
+    return router_notice(request.args.get("err", ""))
 
 
 def _back_to(nonce: str, came: Arrival) -> str:

@@ -76,6 +76,14 @@ FAILURES = {
         N_("We could not reach M-Pesa"),
         N_("Nothing was charged, and no request went to your phone. Try again in a minute."),
     ),
+    "busy": Words(
+        N_("Too many people pay at this moment"),
+        N_("Nothing was charged, and no request went to your phone. Try again in a minute."),
+    ),
+    "down": Words(
+        N_("M-Pesa is not answering"),
+        N_("Nothing was charged, and no request went to your phone. Try again in a few minutes."),
+    ),
     **dict.fromkeys(("config", "8", "21", "2002", "2006", "2028", "SFC_IC0003"), _OURS),
 }
 

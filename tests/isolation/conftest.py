@@ -9,7 +9,9 @@ from flask import Flask
 from sqlalchemy import select
 
 from tenants import mpesa, payments, payouts, subscribers
-from tenants.mpesa import MpesaAccount, MpesaBalance
+from tenants.mpesa import MpesaAccount, MpesaBalance, MpesaChange
+from tenants.mpesa.changes import Asker
+from tenants.mpesa.setup import Numbers
 from tenants.payments import ProviderReceipt
 from tenants.payments.receipts import Report, credit
 from tenants.payouts import Who
@@ -50,12 +52,27 @@ def _money(isp: Isp, letter: str) -> None:
         )  # fmt: skip
 
 
+def _set_up(isp: Isp, letter: str) -> None:
+    """An account on its way, which waits to take the place of the other."""
+    with tenant_scope(isp.id), transaction():
+        draft = mpesa.setup.start_draft(
+            Numbers("sandbox", "paybill", "600301", "600301"), contact_email=f"books@canary-{letter}.test",
+            key=f"key canary-{letter}", secret=f"secret canary-{letter}", passkey=f"passkey canary-{letter}",
+        )  # fmt: skip
+        mpesa.setup.start_checks(draft, mpesa.setup.BEFORE)
+        for check in mpesa.setup.checks_of(draft.id).values():
+            check.state, check.facts = "ok", {"name": f"CANARY-{letter.upper()}"}
+        db.session.flush()
+        mpesa.changes.use(draft, Asker(isp.owner.id, f"Owner canary-{letter}"))
+
+
 @pytest.fixture
 def world(app: Flask) -> World:
     """Two ISPs that have a row of everything that a page of theirs may name."""
     made = build_world(app)
     for isp, letter in ((made.a, "a"), (made.b, "b")):
         _money(isp, letter)
+        _set_up(isp, letter)
     return made
 
 
@@ -63,3 +80,12 @@ def row_of(isp: Isp, table: type[TenantRow]) -> UUID:
     """The id of an ISP's only row."""
     with tenant_scope(isp.id), transaction():
         return db.session.scalars(select(table.id)).one()
+
+
+def account_of(isp: Isp) -> UUID:
+    with tenant_scope(isp.id), transaction():
+        return db.session.scalars(select(MpesaAccount.id).where(MpesaAccount.draft)).one()
+
+
+def change_of(isp: Isp) -> UUID:
+    return row_of(isp, MpesaChange)

@@ -56,7 +56,8 @@ def test_a_wrong_key_is_told_once_and_gone_when_it_works(shop: Shop, sent: list[
     assert "M-Pesa" not in _home(shop, isp.cashier), "it is not theirs to mend"
     other = _home(shop, shop.world.b.owner)
     assert "payments fail" not in other
-    assert "Till 5123456 Store 600200 · Rehearsal Works" in other
+    assert "Till 5123456 Store 600200 · Rehearsal Nobody has paid to it yet" in other
+    assert "Not tried yet" in other
 
     shop.work()
     (mail,) = sent

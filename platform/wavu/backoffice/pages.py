@@ -87,6 +87,7 @@ def home() -> ResponseReturnValue:
             },
         ],
         outbox=backlog,
+        troubles=tenancy.payment_troubles(),
         components=[
             {"name": name, "ok": state == health.OK, "detail": _(state.message) % state.facts}
             for name, state in ((_(health.NAMES[part]), state) for part, state in g.gathered.items())

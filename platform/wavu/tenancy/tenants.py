@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
@@ -196,6 +197,26 @@ def summaries(tenant_ids: list[UUID]) -> dict[UUID, Summary]:
     """First host and size of team of each ISP, in one query. Empty outside the platform's scope."""
     rows = db.session.execute(text("SELECT * FROM app.tenant_summaries(:ids)"), {"ids": tenant_ids})
     return {tenant_id: Summary(host, members) for tenant_id, host, members in rows}
+
+
+class Trouble(NamedTuple):
+    """An ISP whose payments need care: since when its M-Pesa account fails, or since when no payment is reported."""
+
+    tenant_id: UUID
+    name: str
+    fault_since: datetime | None
+    silent_since: datetime | None
+
+
+def payment_troubles() -> list[Trouble]:
+    """Of all ISPs, longest first. Empty outside the platform's scope."""
+    rows = db.session.execute(
+        text(
+            "SELECT m.tenant_id, t.name, m.fault_since, m.silent_since FROM app.mpesa_troubles() m"
+            " JOIN tenant t ON t.id = m.tenant_id"
+        )
+    )
+    return [Trouble(*row) for row in rows]
 
 
 def _escape(pattern: str) -> str:

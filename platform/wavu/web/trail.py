@@ -43,6 +43,14 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "payouts.decided": (N_("Refund settled by hand"), N_("%(amount)s, receipt %(receipt)s")),
     "payouts.to_wallet": (N_("Package given back to the wallet"), N_("%(amount)s of receipt %(receipt)s")),
     "payouts.limit_set": (N_("Limit for refunds changed"), "%(amount)s"),
+    "mpesa.draft_started": (N_("Setting up of an M-Pesa account begun"), N_("Shortcode %(shortcode)s")),
+    "mpesa.draft_dropped": (N_("Setting up of an M-Pesa account given up"), "%(account)s"),
+    "mpesa.organisation_confirmed": (N_("M-Pesa account confirmed as ours"), "%(name)s"),
+    "mpesa.trial_paid": (N_("KES 1 asked for, to try an M-Pesa account"), "%(account)s"),
+    "mpesa.account_used": (N_("M-Pesa account takes payments"), "%(account)s"),
+    "mpesa.change_asked": (N_("Change of where M-Pesa payments go asked for"), N_("From %(before)s to %(account)s")),
+    "mpesa.change_made": (N_("Change of where M-Pesa payments go took effect"), "%(account)s"),
+    "mpesa.change_cancelled": (N_("Change of where M-Pesa payments go cancelled"), "%(account)s"),
     "router.added": (N_("Router added"), N_("%(name)s at %(address)s")),
 }
 

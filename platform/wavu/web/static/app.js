@@ -52,6 +52,12 @@
       element.hidden = element.hasAttribute("data-copy") && !navigator.clipboard;
     });
     setMode(stored());
+    // Something is on its way: without a script the page says so to the browser in its head.
+    if (document.querySelector("[data-look-again]")) {
+      setTimeout(function () {
+        location.reload();
+      }, 2000);
+    }
   });
 
   document.addEventListener("click", function (event) {
