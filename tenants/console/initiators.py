@@ -37,7 +37,7 @@ class InitiatorForm(BaseForm):
     ready = TextAreaField(_l("Ready SecurityCredential"), [Length(max=2000)])
 
 
-@bp.get("/money/mpesa")
+@bp.get("/money/initiators")
 @needs("mpesa.see")
 def initiators() -> ResponseReturnValue:
     """Each account with its initiator and what it last held."""
@@ -63,7 +63,7 @@ def _certificate(found: MpesaInitiator | None) -> dict[str, Any] | None:
     return read._asdict() | {"valid": read.is_valid(clock.now())}
 
 
-@bp.route("/money/mpesa/<uuid:account_id>", methods=["GET", "POST"])
+@bp.route("/money/initiators/<uuid:account_id>", methods=["GET", "POST"])
 @needs("mpesa.manage")
 def initiator(account_id: UUID) -> ResponseReturnValue:
     account = _account(account_id)
@@ -132,7 +132,7 @@ def _show(account: MpesaAccount, form: InitiatorForm, status: int) -> ResponseRe
     return page, status
 
 
-@bp.post("/money/mpesa/<uuid:account_id>/balance")
+@bp.post("/money/initiators/<uuid:account_id>/balance")
 @needs("mpesa.manage")
 def refresh_balance(account_id: UUID) -> ResponseReturnValue:
     """Has M-Pesa asked what the account holds; once a minute, however often pressed."""

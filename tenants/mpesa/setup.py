@@ -178,6 +178,7 @@ def _try_organisation(account: MpesaAccount, event: dict[str, Any]) -> Callable[
     account_id, app, in_line = account.id, open_app(account), bool(event.get("in_line"))
 
     def ask() -> Found:
+        answer: services.Organisation | services.NotAvailable | daraja.NotAccepted
         answer = call(account_id, app, lambda token: services.organisation_name(app, token), in_line=in_line)
         if isinstance(answer, services.Organisation):
             return Found("ok", None, {"name": answer.name})

@@ -107,7 +107,7 @@ def test_a_stolen_session_alone_moves_nothing(desk: Desk, manager: Someone) -> N
     assert answer.location == "/second-factor"
     old = _at(desk, manager)
     desk.shop.admin.execute(b"UPDATE sign_in SET proven_at = proven_at - interval '16 minutes'")
-    account = f"/money/mpesa/{desk.account_id}"
+    account = f"/money/initiators/{desk.account_id}"
     desk.shop.admin.execute(b"UPDATE membership SET role = 'owner' WHERE id = %s", (manager.membership_id,))
     for path, data in (
         (f"/money/refunds/new?receipt={receipt}", form),
@@ -173,7 +173,7 @@ def test_a_cashier_sees_and_moves_nothing(desk: Desk) -> None:
     assert browser.get(CONSOLE, "/money/refunds").status_code == 200
     assert "Refund a payment" not in browser.text
     assert browser.get(CONSOLE, f"/money/refunds/new?receipt={receipt}").status_code == 403
-    assert browser.get(CONSOLE, "/money/mpesa").status_code == 403
+    assert browser.get(CONSOLE, "/money/initiators").status_code == 403
     assert browser.post(CONSOLE, "/money/refunds/limit", {"alone": "1"}).status_code == 403
 
 
@@ -181,7 +181,7 @@ def test_a_cashier_sees_and_moves_nothing(desk: Desk) -> None:
 
 
 def _save(desk: Desk, browser: Browser, **changes: object) -> int:
-    path = f"/money/mpesa/{desk.account_id}"
+    path = f"/money/initiators/{desk.account_id}"
     browser.get(CONSOLE, path)
     form = {"name": "api2", "password": "New#2026", "password_set_on": "2026-11-01"} | changes
     return browser.post(CONSOLE, path, form, content_type="multipart/form-data").status_code
@@ -189,14 +189,14 @@ def _save(desk: Desk, browser: Browser, **changes: object) -> int:
 
 def test_credentials_go_in_and_never_out(desk: Desk) -> None:
     browser = _at(desk, desk.shop.world.a.owner)
-    browser.get(CONSOLE, "/money/mpesa")
+    browser.get(CONSOLE, "/money/initiators")
     assert "wavuapi" in browser.text
     assert "CN=daraja.simulator.localhost" in browser.text
     upload = (io.BytesIO(desk.sim.certificate().encode()), "cert.cer")
     assert _save(desk, browser, certificate=upload) == 302
-    page = browser.get(CONSOLE, f"/money/mpesa/{desk.account_id}").text
+    page = browser.get(CONSOLE, f"/money/initiators/{desk.account_id}").text
     assert "api2" in page
-    assert "New#2026" not in page + browser.get(CONSOLE, "/money/mpesa").text
+    assert "New#2026" not in page + browser.get(CONSOLE, "/money/initiators").text
     assert PASSWORD not in page
     ready = "A" * 342 + "=="
     assert _save(desk, browser, password="", ready=ready) == 302
@@ -204,7 +204,7 @@ def test_credentials_go_in_and_never_out(desk: Desk) -> None:
         found = mpesa.initiator_of(desk.account_id)
         assert found is not None
         assert (found.credential, found.password) == (ready, None)
-    assert ready not in browser.get(CONSOLE, f"/money/mpesa/{desk.account_id}").text
+    assert ready not in browser.get(CONSOLE, f"/money/initiators/{desk.account_id}").text
     jobs = desk.shop.rows("SELECT count(*) FROM outbox WHERE job = 'tell_owners_initiator_set'")
     assert jobs == [(2,)]
 
@@ -226,8 +226,8 @@ def test_what_is_wrong_with_credentials(desk: Desk) -> None:
 
 def test_a_freeze_shows_on_the_home_page_and_the_balance_is_refreshed(desk: Desk) -> None:
     browser = _at(desk, desk.shop.world.a.owner)
-    browser.get(CONSOLE, "/money/mpesa")
-    browser.post(CONSOLE, f"/money/mpesa/{desk.account_id}/balance")
+    browser.get(CONSOLE, "/money/initiators")
+    browser.post(CONSOLE, f"/money/initiators/{desk.account_id}/balance")
     desk.go()
     browser.get(CONSOLE, "/")
     assert re.search(r"Utility Account: KES 100,000 As of", browser.text)
@@ -237,7 +237,7 @@ def test_a_freeze_shows_on_the_home_page_and_the_balance_is_refreshed(desk: Desk
     desk.go()
     browser.get(CONSOLE, "/")
     assert "Refunds fail at PayBill 600100" in browser.text
-    browser.get(CONSOLE, "/money/mpesa")
+    browser.get(CONSOLE, "/money/initiators")
     assert "Frozen" in browser.text
-    browser.post(CONSOLE, f"/money/mpesa/{desk.account_id}/balance")
+    browser.post(CONSOLE, f"/money/initiators/{desk.account_id}/balance")
     assert desk.shop.work("ask_balance") == 0
