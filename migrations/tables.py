@@ -6,6 +6,7 @@ from tenants.checkout import models as _checkout
 from tenants.ledger import models as _ledger
 from tenants.network import models as _network
 from tenants.payments import models as _payments
+from tenants.reconciliation import models as _reconciliation
 from tenants.subscribers import models as _subscribers
 from wavu import audit as _audit
 from wavu import outbox as _outbox
@@ -27,6 +28,7 @@ del (
     _network,
     _outbox,
     _payments,
+    _reconciliation,
     _subscribers,
     _tenancy,
     _vault,

@@ -13,7 +13,7 @@ from tenants.access.endings import (
     sessions_to_end,
     tenants_with_sessions_to_end,
 )
-from tenants.access.entitlements import current, entitlement_of, grant
+from tenants.access.entitlements import current, end, entitlement_of, grant
 from tenants.access.gate import Code, Packet, is_sound, read
 from tenants.access.models import AccessSession, Entitlement, LoginCode
 from tenants.access.orders import Answer, Order
@@ -54,6 +54,7 @@ __all__ = [
     "close_session",
     "current",
     "disconnect_of",
+    "end",
     "entitlement_of",
     "grant",
     "is_sound",

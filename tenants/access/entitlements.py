@@ -65,6 +65,17 @@ def entitlement_of(purchase_id: UUID) -> Entitlement | None:
     return db.session.scalar(select(Entitlement).where(Entitlement.purchase_id == purchase_id))
 
 
+def end(purchase_id: UUID, at: datetime) -> Entitlement | None:
+    """Ends what a purchase gave, because its money is gone: whoever is online with it is sent off. None where it had
+    ended by then, or was never given."""
+    found = _locked((Entitlement.purchase_id == purchase_id) & (Entitlement.ends_at > at))
+    if found is None:
+        return None
+    found.ends_at = max(at, found.starts_at + timedelta(microseconds=1))
+    db.session.flush()
+    return found
+
+
 def current(subscriber_ids: Collection[UUID], at: datetime) -> Entitlement | None:
     """The entitlement of any of these subscribers under which one may be online at an instant: of those running and not
     used up, the one that ends last."""

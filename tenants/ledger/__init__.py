@@ -2,14 +2,16 @@
 database itself refuses what does not balance or takes a wallet below nothing. Credits are positive, debits negative.
 """
 
-from tenants.ledger.accounts import INCOME_ACCESS, SUSPENSE, mpesa, wallet
+from tenants.ledger.accounts import BANK, INCOME_ACCESS, MPESA_FEES, SUSPENSE, mpesa, receivable, wallet
 from tenants.ledger.checks import audit
 from tenants.ledger.models import LedgerAccount, LedgerEntry, LedgerTransaction
 from tenants.ledger.posting import Leg, balance, post
 from tenants.ledger.refusals import AlreadyReversed, NotEnoughMoney
 
 __all__ = [
+    "BANK",
     "INCOME_ACCESS",
+    "MPESA_FEES",
     "SUSPENSE",
     "AlreadyReversed",
     "LedgerAccount",
@@ -21,5 +23,6 @@ __all__ = [
     "balance",
     "mpesa",
     "post",
+    "receivable",
     "wallet",
 ]

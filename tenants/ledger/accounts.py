@@ -6,6 +6,8 @@ from uuid import UUID
 
 SUSPENSE = "liab:suspense:unmatched"
 INCOME_ACCESS = "income:access"
+BANK = "asset:bank"
+MPESA_FEES = "expense:mpesa_fees"
 
 # Money that is somebody's: it can be spent down to nothing, and no further.
 _NEVER_NEGATIVE = ("liab:wallet:", "liab:promo:", "liab:voucher_outstanding:", "liab:reseller_float:")
@@ -19,6 +21,11 @@ def wallet(subscriber_id: UUID) -> str:
 def mpesa(shortcode_group: str) -> str:
     """The tenant's money at M-Pesa: a PayBill, or a Till with its store number."""
     return f"asset:mpesa:{shortcode_group}"
+
+
+def receivable(owner_id: UUID) -> str:
+    """What a subscriber owes the tenant: payments that were taken back when the money was spent."""
+    return f"asset:receivable:{owner_id}"
 
 
 def floor_of(code: str) -> int | None:
