@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from uuid import UUID
 
 from sqlalchemy import select
 from sqlalchemy.orm import aliased
 
-from tenants import access, checkout, ledger, mpesa, payments
+from tenants import access, checkout, ledger, payments
 from tenants.ledger import LedgerTransaction, Leg, NotEnoughMoney
 from tenants.mpesa import MpesaAccount
 from tenants.payments import PaymentIntent, ProviderReceipt
@@ -69,7 +68,7 @@ def credit(day: date, subject: str | None = None) -> int:
             "billreference": row.account_reference,
             "msisdn": row.other_party[:80],
         }
-        event_id = payments.store_statement_row(account.id, json.dumps(told).encode())
+        event_id = payments.store_statement_row(account.id, told)
         if event_id is not None:
             checkout.settle_report(event_id)
         audit.record(

@@ -26,7 +26,7 @@ from wavu.tenancy import current_tenant
 MAX_STATEMENT_BYTES = 40 * 1024 * 1024
 _BATCH = 5000
 
-_COLUMNS = {
+_COLUMNS: dict[str, Any] = {
     "number": BigInteger, "id": Uuid, "receipt": Text, "kind": Text, "amount_cents": BigInteger,
     "completed_at": DateTime(timezone=True), "details": Text, "other_party": Text, "account_reference": Text,
     "linked_receipt": Text, "balance_cents": BigInteger,

@@ -113,7 +113,8 @@ _DIFFERENCES = text(
             -coalesce((SELECT sum(amount_cents) FROM unstated u WHERE u.environment = g.environment
                 AND u.shortcode_group = g.shortcode_group AND NOT covered AND NOT pulled), 0)::bigint,
             environment, shortcode_group, '', NULL
-        FROM unnest(cast(:bare_environments AS text[]), cast(:bare_groups AS text[])) AS g (environment, shortcode_group)
+        FROM unnest(cast(:bare_environments AS text[]), cast(:bare_groups AS text[]))
+            AS g (environment, shortcode_group)
         UNION ALL
         SELECT CASE WHEN r.id IS NULL THEN 'unexplained' ELSE 'reversed_outside' END, s.receipt, s.amount_cents,
             s.environment, s.shortcode_group, coalesce(s.linked_receipt || ' ', '') || s.about, s.completed_at

@@ -28,7 +28,7 @@ _DAY_OF_SALE = "to_char(p.bought_at AT TIME ZONE :zone, 'YYYY-MM-DD')"
 
 
 def _sums(label: str, source: str, cents: str) -> str:
-    return f"SELECT {label} AS label, count(*) AS how_many, sum({cents})::bigint AS cents {source} GROUP BY 1 ORDER BY 1"
+    return f"SELECT {label}, count(*), sum({cents})::bigint {source} GROUP BY 1 ORDER BY 1"
 
 
 _REPORTS = {
@@ -56,7 +56,7 @@ class Line(NamedTuple):
     """One line of a report: what it is about, how many, and their cents."""
 
     label: str
-    count: int
+    how_many: int
     cents: int
 
 

@@ -50,7 +50,7 @@ _NOT_DONE = {
     "rejected",
 }  # fmt: skip
 
-# What Reason Type, or Details where that is silent, says of a row (field: exports that public importers are tested with).
+# What Reason Type, or Details where that is silent, says of a row (field: exports that importers are tested with).
 _CHARGE = re.compile(r"\b(charges?|fees?|tariff)\b")
 _REVERSAL = re.compile(r"revers")
 _TRANSFER_IN = re.compile(r"settlement|funds transfer|transfer of funds|merchant account")
@@ -85,7 +85,7 @@ class Reader:
     """`rows()` yields each movement once, as the file is read; then `skipped`, `covers` and the period hold.
 
     `numbers` are the shortcodes that the lines about the organisation name. Raises NoStatement at once where there are
-    no columns, StatementUnreadable or StatementShort while reading.
+    no columns, StatementUnreadable or StatementShort while reading. Closes the file in the end.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -207,11 +207,7 @@ def _lines(file: BinaryIO) -> Iterator[str]:
     start = file.read(4)
     file.seek(0)
     wide = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = io.TextIOWrapper(file, "utf-16" if wide else "utf-8-sig", errors="replace", newline="")
-    try:
-        yield from text
-    finally:
-        text.detach()
+    yield from io.TextIOWrapper(file, "utf-16" if wide else "utf-8-sig", errors="replace", newline="")
 
 
 def _cents(text: str, delimiter: str) -> int | None:
