@@ -146,7 +146,7 @@ def _callback(town: Town, number: int) -> UUID:
             "CallbackMetadata": {"Item": [{"Name": name, "Value": value} for name, value in items.items()]},
         }  # fmt: skip
         body = json.dumps({"Body": {"stkCallback": result}})
-        assert payments.receive(str(intent.token), body.encode(), "127.0.0.1")
+        assert payments.receive_callback(str(intent.token), body.encode(), "127.0.0.1")
         return db.session.scalars(select(InboundEvent.id).where(InboundEvent.intent_id == intent.id)).one()
 
 

@@ -1,7 +1,67 @@
 """gunicorn: threads for waiting, processes for cores, the application loaded once before the fork."""
 
 import os
+import socket
 import sys
+from http import HTTPStatus
+from typing import Any
+
+from gunicorn.http.errors import (
+    ExpectationFailed,
+    LimitRequestHeaders,
+    LimitRequestLine,
+    ParseException,
+    UnsupportedTransferCoding,
+)
+from gunicorn.util import close_graceful
+from gunicorn.workers.gthread import ThreadWorker
+
+
+class Worker(ThreadWorker):  # type: ignore[misc] # gunicorn has no types
+    """Answers in our words what gunicorn refuses before the application hears of it. Its own page repeats what was
+    sent, and speaks English alone; nobody knows yet which language this reader has."""
+
+    def handle_error(self, req: Any, client: socket.socket, addr: Any, exc: Exception) -> None:
+        if not isinstance(exc, ParseException):
+            super().handle_error(req, client, addr, exc)
+            return
+        status, words = _UNREADABLE.get(type(exc), _NOT_UNDERSTOOD)
+        # Not the error's text: it may repeat an address, and whatever secret stands in it.
+        self.log.warning("unreadable request: %s", type(exc).__name__)
+        body = words.encode()
+        head = (
+            f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n"
+            "Content-Type: text/plain; charset=utf-8\r\nX-Content-Type-Options: nosniff\r\n"
+            "Cache-Control: no-store\r\n\r\n"
+        )
+        try:
+            client.settimeout(2)
+            client.sendall(head.encode() + body)
+        except OSError:
+            return
+        # What was not read yet would reset the connection, and take the answer along.
+        close_graceful(client)
+
+
+_NOT_UNDERSTOOD = (
+    HTTPStatus.BAD_REQUEST,
+    "That request was not understood. Go back, reload the page and try again.\n"
+    "Ombi hilo halikueleweka. Rudi nyuma, pakia ukurasa upya ujaribu tena.\n",
+)
+_UNREADABLE = {
+    LimitRequestLine: (
+        HTTPStatus.REQUEST_URI_TOO_LONG,
+        "This address is too long. Go back and follow the link again.\n"
+        "Anwani hii ni ndefu mno. Rudi nyuma, kisha ufuate kiungo tena.\n",
+    ),
+    LimitRequestHeaders: (
+        HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+        "Your browser sends more than we accept. Delete the cookies of this site and try again.\n"
+        "Kivinjari chako kinatuma zaidi ya tunavyokubali. Futa vidakuzi vya tovuti hii, kisha ujaribu tena.\n",
+    ),
+    ExpectationFailed: (HTTPStatus.EXPECTATION_FAILED, _NOT_UNDERSTOOD[1]),
+    UnsupportedTransferCoding: (HTTPStatus.NOT_IMPLEMENTED, _NOT_UNDERSTOOD[1]),
+}
 
 
 def _number(variable: str, default: str) -> int:
@@ -14,7 +74,7 @@ def _number(variable: str, default: str) -> int:
 bind = f"{os.environ.get('BIND', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
 workers = _number("WEB_WORKERS", "2")
 threads = _number("WEB_THREADS", "4")
-worker_class = "gthread"
+worker_class = Worker
 preload_app = True
 timeout = 30
 graceful_timeout = 30

@@ -152,10 +152,6 @@ class Settings(BaseSettings):
         return (init_settings,)
 
     @property
-    def is_production(self) -> bool:
-        return self.wavu_env == "production"
-
-    @property
     def secure(self) -> bool:
         """Whether people reach us over TLS; cookies then carry the __Host- prefix."""
         return self.public_scheme == "https"

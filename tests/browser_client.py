@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import re
 from typing import TYPE_CHECKING, Any
 
 from bs4 import BeautifulSoup
@@ -12,6 +13,11 @@ from werkzeug.test import TestResponse
 
 if TYPE_CHECKING:
     from tests.world import Someone, World
+
+
+def without_tokens(page: str) -> str:
+    """A page without its CSRF tokens, which differ from one second to the next."""
+    return re.sub(r'(name="csrf_token" value=)"[^"]+"', r"\1", page)
 
 
 class Browser:

@@ -107,7 +107,7 @@ def show_waiting() -> None:
 
 @outbox_group.command("dead")
 def show_dead() -> None:
-    """List the jobs that failed for a day: they wait for a person."""
+    """List the jobs that were given up: they wait for a person."""
     for tenant in _each_tenant():
         with tenant_scope(tenant.id), transaction():
             for row in outbox.dead():

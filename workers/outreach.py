@@ -81,6 +81,8 @@ def send_password_reset(event: dict[str, Any]) -> Outside:
 def tell_credential_changed(event: dict[str, Any]) -> Outside:
     """A note that a password or a second factor changed, in case it was not its owner."""
     person = accounts.find_person(UUID(event["person_id"]))
+    # Where they sign in: the other surface would send them no link.
+    surface = "backoffice" if accounts.is_staff(person.id) else "console"
     with force_locale(person.locale):
         what = {
             "password": _("Your password was changed."),
@@ -94,7 +96,7 @@ def tell_credential_changed(event: dict[str, Any]) -> Outside:
                 "Hello %(name)s,\n\n%(what)s\n\nWas it not you? Choose a new password at once: %(link)s",
                 name=person.name,
                 what=what,
-                link=f"{_origin('console')}/forgot",
+                link=f"{_origin(surface)}/forgot",
             ),
         )
     yield lambda: mail.send(message)

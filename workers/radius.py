@@ -23,11 +23,11 @@ import structlog
 from cachetools import TTLCache
 from flask import Flask
 
-from config import ConfigurationError, Settings, load
+from config import Settings
 from tenants import access, network
 from tenants.access import AccountingUpdate, ClassToken, Code, Grant, Packet
 from wavu import clock, ids, tenancy
-from wavu.app import check_database, create_app
+from wavu.app import start
 from wavu.db import is_outage, transaction
 from wavu.errors import Refused
 from wavu.tenancy import NameKind, tenant_scope
@@ -291,12 +291,7 @@ def _tell_trouble(what: str, error: Exception) -> None:
 
 
 def main() -> None:
-    try:
-        settings = load()
-    except ConfigurationError as error:
-        sys.exit(str(error))
-    app = create_app(settings)
-    check_database(app)
+    settings, app = start()
     daemon = Radius(settings, app)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: daemon.stop())

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tenants import payments
-from tenants.mpesa import MpesaFaultFound
-from tenants.payments import CallbackArrived, StkAsked
+from tenants import mpesa, payments
+from tenants.mpesa import MpesaAccountAdded, MpesaFaultFound
+from tenants.payments import CallbackArrived, PaymentReported, StkAsked
 from wavu.accounts import CredentialChanged, PasswordResetAsked, PasswordResetMade, PersonInvited
 from wavu.events import Reaction, react
 from wavu.outbox import Queue
@@ -25,6 +25,11 @@ JOBS: dict[str, Job] = {
     "send_stk": payments.send_stk,
     "query_stk": settlement.query_stk,
     "settle_callback": settlement.settle_callback,
+    "settle_report": settlement.settle_report,
+    "register_hooks": mpesa.register_hooks,
+    "pull_since_last": settlement.pull_since_last,
+    "pull_two_days": settlement.pull_two_days,
+    "pull_payments": payments.pull_payments,
     "end_expired_sessions": provisioning.end_expired_sessions,
     "end_sessions": provisioning.end_sessions,
     "disconnect_session": provisioning.disconnect_session,
@@ -45,6 +50,8 @@ def install() -> None:
     """Declares every event's reactions. Called once, by create_app."""
     react(StkAsked, Reaction("send_stk", Queue.DARAJA))
     react(CallbackArrived, Reaction("settle_callback", Queue.SETTLEMENT))
+    react(PaymentReported, Reaction("settle_report", Queue.SETTLEMENT))
+    react(MpesaAccountAdded, Reaction("register_hooks", Queue.DARAJA))
     react(MpesaFaultFound, Reaction("tell_owners_mpesa_fault", Queue.MESSAGES))
     react(PersonInvited, Reaction("send_invitation", Queue.MESSAGES))
     react(PasswordResetAsked, Reaction("make_password_reset", Queue.MESSAGES))

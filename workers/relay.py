@@ -24,9 +24,9 @@ from flask import Flask
 from rq import Queue as RqQueue
 from rq.serializers import JSONSerializer
 
-from config import ConfigurationError, Settings, load
+from config import Settings
 from wavu import clock, outbox
-from wavu.app import check_database, create_app
+from wavu.app import start
 from wavu.db import PrivilegedRole, refuse_privileged_role, transaction
 from wavu.outbox import BACKOFF_SECONDS, DEAD_AFTER, LEASE_SECONDS, Queue
 from wavu.tenancy import PLATFORM_ID, tenant_scope
@@ -140,7 +140,7 @@ class Relay:
         }
         self._marker = secrets.token_hex(8)
         self._redis_failing_since: float | None = None
-        self._seen_ticks: set[str] = set()
+        self._last_ticks: dict[str, str] = {}
         self._swept_at = self._stepped_at = 0.0
         self._threads: runtime.Threads | None = None
         self._stop = threading.Event()
@@ -275,7 +275,7 @@ class Relay:
         now = clock.now()
         for each in schedule.CLOCKS:
             tick = schedule.tick_of(each, now)
-            if tick in self._seen_ticks:
+            if self._last_ticks.get(each.job) == tick:
                 continue
             try:
                 with self._app.app_context(), tenant_scope(PLATFORM_ID), transaction():
@@ -283,16 +283,11 @@ class Relay:
             except Exception as error:  # noqa: BLE001 - a clock that fails must not stop the relay
                 log.warning("tick not written", tick=tick, error=type(error).__name__)
                 continue
-            self._seen_ticks.add(tick)
+            self._last_ticks[each.job] = tick
 
 
 def main() -> None:
-    try:
-        settings = load()
-    except ConfigurationError as error:
-        sys.exit(str(error))
-    app = create_app(settings)
-    check_database(app)
+    settings, app = start()
     runtime.use(app)
     relay = Relay(settings, app)
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -27,9 +27,9 @@ from rq import SimpleWorker, Worker
 from rq.serializers import JSONSerializer
 from rq.worker import BaseWorker
 
-from config import ConfigurationError, Settings, load
+from config import Settings
 from wavu import outbox
-from wavu.app import check_database, create_app
+from wavu.app import start
 from wavu.db import is_outage, transaction
 from wavu.errors import Outage, Refused
 from wavu.outbox import LEASE_SECONDS, Queue
@@ -41,8 +41,16 @@ log = structlog.get_logger(__name__)
 # How many jobs of a queue one worker runs side by side: calls to others, which mostly wait.
 THREADS = {Queue.DARAJA: 12, Queue.NETWORK: 12, Queue.MESSAGES: 4}
 
+# A worker that is about to be replaced may meet a job of the next release: time for a deploy to end, and then a person
+# hears of it within half an hour instead of a day.
+_UNKNOWN_DEAD_AFTER = "15 minutes"
+
 _app: Flask | None = None
 _threads: Threads | None = None
+
+
+class UnknownJob(Exception):
+    """A row names a job that is not on this release's page of jobs."""
 
 
 def use(app: Flask) -> None:
@@ -109,7 +117,9 @@ def _perform(row_id: UUID, attempt: int) -> None:
         if row is None:
             return
         structlog.contextvars.bind_contextvars(job=row.job)
-        job = JOBS[row.job]
+        job = JOBS.get(row.job)
+        if job is None:
+            raise UnknownJob(f"this release has no job named {row.job}")
         if not inspect.isgeneratorfunction(job):
             job(row.payload)
             outbox.finish(row)
@@ -144,13 +154,15 @@ def _finish(row_id: UUID, attempt: int, outcome: str) -> None:
 def _put_back(row_id: UUID, attempt: int, error: Exception) -> None:
     """Backs off. Where the database itself is away the lease runs out instead."""
     wait = error.retry_after_seconds if isinstance(error, Outage) else 0
+    patience = _UNKNOWN_DEAD_AFTER if isinstance(error, UnknownJob) else outbox.DEAD_AFTER
+    said = f"{type(error).__name__}: {error}"
     if is_outage(error):
         log.warning("job postponed", error=str(error) if isinstance(error, Outage) else type(error).__name__)
     else:
         log.exception("job failed", error=type(error).__name__)
     try:
         with transaction():
-            state = outbox.postpone(row_id, attempt, f"{type(error).__name__}: {error}", at_least_seconds=wait)
+            state = outbox.postpone(row_id, attempt, said, at_least_seconds=wait, dead_after=patience)
     except Exception as again:  # noqa: BLE001 - the lease puts it back
         log.warning("job left to its lease", error=type(again).__name__)
         return
@@ -212,10 +224,14 @@ def work(queue: Queue, connection: redis.Redis) -> None:
         _threads.close()
 
 
+_STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
 def _serve(queue: Queue, settings: Settings) -> None:
     """A forked child: one worker on one queue."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
     work(queue, redis.Redis.from_url(settings.redis_url.get_secret_value()))
 
 
@@ -229,7 +245,7 @@ class Nursery:
 
     def run(self) -> None:
         """Until SIGTERM or SIGINT; then the children finish what they are at."""
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _STOPS:
             signal.signal(number, self._stop)
         for queue in self._queues:
             self._fork(queue)
@@ -247,6 +263,8 @@ class Nursery:
 
     def _fork(self, queue: Queue) -> None:
         parent = os.getpid()
+        # A child that is told to stop while it still has its parent's handlers would stay.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
         pid = os.fork()
         if pid == 0:
             follow_parent(parent)
@@ -257,6 +275,7 @@ class Nursery:
                 os._exit(1)
             os._exit(0)
         self._children[pid] = (queue, time.monotonic())
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
         if self._stopping:
             os.kill(pid, signal.SIGTERM)
 
@@ -280,13 +299,10 @@ def follow_parent(parent: int) -> None:
 
 def main() -> None:
     try:
-        queues, settings = [Queue(name) for name in sys.argv[1:]] or list(Queue), load()
+        queues = [Queue(name) for name in sys.argv[1:]] or list(Queue)
     except ValueError:
         sys.exit(f"usage: python -m workers.runtime [{'|'.join(Queue)} ...]; without a queue, a worker for each")
-    except ConfigurationError as error:
-        sys.exit(str(error))
-    app = create_app(settings)
-    check_database(app)
+    settings, app = start()
     use(app)
     Nursery(queues, settings).run()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import PackageNotFoundError, version
 
 import structlog
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from config import Settings
+from config import ConfigurationError, Settings, load
 from wavu import logs, vault
 from wavu.db import db, init_db
 from wavu.tenancy import catalog
@@ -42,6 +43,18 @@ def init_core(app: Flask, settings: Settings) -> None:
     app.extensions["vault"] = vault.Vault(settings.vault_keys)
     init_db(app, settings)
     reactions.install()
+
+
+def start() -> tuple[Settings, Flask]:
+    """How a daemon begins: the settings of its environment, and an application on a checked database. Ends the process
+    with every fault of the configuration. Raises LeakySchema."""
+    try:
+        settings = load()
+    except ConfigurationError as error:
+        sys.exit(str(error))
+    app = create_app(settings)
+    check_database(app)
+    return settings, app
 
 
 def check_database(app: Flask) -> None:

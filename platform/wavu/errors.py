@@ -37,6 +37,11 @@ class Refused(Exception):
         super().__init__(self.message % facts)
 
     @property
+    def retry_after_seconds(self) -> int | None:
+        """When the same may be tried again, where waiting helps."""
+        return None
+
+    @property
     def code(self) -> str:
         """The class name in snake case: what machines read."""
         return "".join(f"_{c.lower()}" if c.isupper() else c for c in type(self).__name__).lstrip("_")

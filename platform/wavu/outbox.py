@@ -32,11 +32,12 @@ class Queue(StrEnum):
 # How long a worker may hold a row before it is handed out again. Longer than any job of that queue may run.
 LEASE_SECONDS = {Queue.SETTLEMENT: 15, Queue.DARAJA: 90, Queue.NETWORK: 30, Queue.MESSAGES: 60, Queue.BULK: 120}
 
-# Seconds before the 2nd, 3rd, … attempt; the last goes on for ever, until a row is a day old.
+# Seconds before the 2nd, 3rd, … attempt; the last goes on until the row is given up.
 BACKOFF_SECONDS = (1, 2, 5, 15, 60, 300, 900)
+# How long a row may fail, from its first failure to its last attempt, before it is given up.
 DEAD_AFTER = "24 hours"
 # What the log says, at its highest level, of a row that is given up: this pages somebody.
-DEAD_LETTER = "dead letter: this job failed for a day and needs a person"
+DEAD_LETTER = "dead letter: this job was given up and needs a person"
 
 
 class OutboxRow(TenantRow):
@@ -46,6 +47,7 @@ class OutboxRow(TenantRow):
     __table_args__ = (
         UniqueConstraint("tenant_id", "job", "key"),
         CheckConstraint("state IN ('ready', 'done', 'dead')", name="state"),
+        CheckConstraint(f"queue IN {tuple(map(str, Queue))}", name="queue"),
     )
 
     queue: Mapped[str]
@@ -108,8 +110,10 @@ def finish(row: OutboxRow, outcome: str | None = None) -> None:
     db.session.execute(_FINISH, {"tenant_id": row.tenant_id, "id": row.id, "outcome": outcome})
 
 
-def postpone(row_id: UUID, attempt: int, error: str, *, at_least_seconds: int = 0) -> str | None:
-    """Puts a failed attempt back with backoff, or declares the row dead once it has failed for a day.
+def postpone(
+    row_id: UUID, attempt: int, error: str, *, at_least_seconds: int = 0, dead_after: str = DEAD_AFTER
+) -> str | None:
+    """Puts a failed attempt back with backoff, or declares the row dead once it has failed for so long.
 
     Returns the new state, or None where the attempt no longer counts.
     """
@@ -121,7 +125,7 @@ def postpone(row_id: UUID, attempt: int, error: str, *, at_least_seconds: int = 
         .values(
             failures=OutboxRow.failures + 1,
             first_failed_at=func.coalesce(OutboxRow.first_failed_at, func.now()),
-            state=text(f"CASE WHEN first_failed_at < now() - interval '{DEAD_AFTER}' THEN 'dead' ELSE 'ready' END"),
+            state=text(f"CASE WHEN first_failed_at < now() - interval '{dead_after}' THEN 'dead' ELSE 'ready' END"),
             run_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, delay),
             lease_until=None,
             last_error=error[:500],

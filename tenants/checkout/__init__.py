@@ -8,11 +8,14 @@ from tenants.checkout.models import Purchase
 from tenants.checkout.progress import Held, Progress, held_by, progress
 from tenants.checkout.purchases import (
     AlreadyBought,
+    NobodyHasThat,
     begin,
     find_purchase,
     hand_back,
+    match_unmatched,
     settle_callback,
     settle_query,
+    settle_report,
     try_again,
 )
 from tenants.mpesa import NotReady
@@ -21,6 +24,7 @@ from tenants.payments import PromptOpen, TooManyPrompts
 __all__ = [
     "AlreadyBought",
     "Held",
+    "NobodyHasThat",
     "NotReady",
     "Progress",
     "PromptOpen",
@@ -30,8 +34,10 @@ __all__ = [
     "find_purchase",
     "hand_back",
     "held_by",
+    "match_unmatched",
     "progress",
     "settle_callback",
     "settle_query",
+    "settle_report",
     "try_again",
 ]

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 from tenants import access, catalog, ledger, payments, subscribers
 from tenants.checkout.models import Purchase
 from tenants.ledger import Leg, NotEnoughMoney
-from tenants.payments import PaymentIntent
+from tenants.payments import Settled
 from wavu import clock, ids
 from wavu.db import db
 from wavu.errors import N_, Kind, NotFound, Refused
@@ -94,9 +94,36 @@ def try_again(purchase: Purchase) -> None:
 
 def settle_callback(event_id: UUID) -> None:
     """A stored callback: credits the money and makes the purchase, in the running transaction."""
-    settled = payments.settle_callback(event_id)
-    if settled is not None and settled.pays:
-        _complete(settled.intent)
+    _arrived(payments.settle_callback(event_id))
+
+
+def settle_report(event_id: UUID) -> None:
+    """A report of a payment that may be anybody's: credits the money and makes the purchase that it was for."""
+    _arrived(payments.settle_report(event_id))
+
+
+def _arrived(settled: Settled | None) -> None:
+    """Money is in a wallet: the purchase that it was for is made."""
+    if settled is None:
+        return
+    if settled.intent is not None and settled.pays:
+        _complete(settled.intent.purchase_id)
+    elif settled.purchase_id is not None:
+        _complete(settled.purchase_id)
+
+
+class NobodyHasThat(Refused):
+    message = N_("No customer has this account number, phone or user name.")
+
+
+def match_unmatched(item_id: UUID, customer: str, amount_cents: int) -> str:
+    """A member of staff says whose an unmatched payment is, or a part of it: by account number, phone or user name.
+    Returns how the customer is called. Raises NobodyHasThat, MoreThanLeft or NotFound."""
+    owner = subscribers.find(customer)
+    if owner is None:
+        raise NobodyHasThat
+    payments.match(item_id, owner.id, amount_cents)
+    return owner.label
 
 
 def settle_query(intent_id: UUID) -> None:
@@ -106,13 +133,13 @@ def settle_query(intent_id: UUID) -> None:
         purchase = _lock(proven.intent.purchase_id)
         if purchase.state == "open":
             _grant(purchase, provisional=True)
-    elif proven is not None and proven.pays:
-        _complete(proven.intent)
+    else:
+        _arrived(proven)
 
 
-def _complete(intent: PaymentIntent) -> None:
+def _complete(purchase_id: UUID) -> None:
     """The wallet pays for the purchase. Where it cannot, the money stays in the wallet, in sight."""
-    purchase = _lock(intent.purchase_id)
+    purchase = _lock(purchase_id)
     if purchase.state != "open":
         return
     try:

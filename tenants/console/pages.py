@@ -3,12 +3,13 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, current_app, g, render_template
+from flask import current_app, g, render_template
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from tenants import mpesa
+from tenants.console.blueprint import bp
 from wavu import accounts, audit, clock, tenancy
 from wavu.errors import N_
 from wavu.tenancy import NameKind
@@ -18,7 +19,6 @@ from wavu.web.guard import current_tenant
 from wavu.web.team_pages import add_team_pages
 from wavu.web.trail import add_activity_page, entries
 
-bp = Blueprint("console", __name__, template_folder="templates")
 add_team_pages(
     bp,
     path="/team",

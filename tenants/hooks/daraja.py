@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from tenants import payments
-from tenants.hooks.spool import Callback, Spool, SpoolFull
+from tenants.hooks.spool import RECEIVERS, Callback, Spool, SpoolFull
 from wavu.db import is_outage
 from wavu.web.access import public
 from wavu.web.errors import bug_or_outage
@@ -24,22 +24,39 @@ def _knew_no_token(response: Response) -> bool:
     return response.status_code == 404
 
 
-@bp.post("/h/s/<uuid:tenant_id>/<token>")
+@bp.post("/h/<any(s, c):kind>/<uuid:tenant_id>/<token>")
 @public(scope="tenant")
 # A dozen addresses of Safaricom's speak for every tenant: only guesses are counted, so that money is never turned away.
 @limiter.limit("600 per minute", deduct_when=_knew_no_token)
-def stk_callback(tenant_id: UUID, token: str) -> ResponseReturnValue:
-    """The answer to one STK push. Answered before it is read: 200 says that it is stored, whatever it says."""
+def receive(kind: str, tenant_id: UUID, token: str) -> ResponseReturnValue:
+    """The answer to one STK push (`s`), or word of a payment that was made by hand (`c`). Answered before it is read:
+    200 says that it is stored, whatever it says."""
     del tenant_id  # it has named the scope of this request; the token must be that tenant's
+    if not RECEIVERS[kind](token, _body(), request.remote_addr):
+        abort(404)
+    return _accepted()
+
+
+@bp.post("/h/v/<uuid:tenant_id>/<token>")
+@public(scope="tenant")
+@limiter.limit("600 per minute", deduct_when=_knew_no_token)
+def validate(tenant_id: UUID, token: str) -> ResponseReturnValue:
+    """M-Pesa asks whether to take a payment, and waits. Answered at once, by one look-up (build sheet 6.3)."""
+    del tenant_id
+    verdict = payments.validate(token, _body())
+    if verdict is None:
+        abort(404)
+    return jsonify(ResultCode=verdict, ResultDesc="Accepted" if verdict == "0" else "Rejected")
+
+
+def _body() -> bytes:
     if (request.content_length or 0) > payments.MAX_BODY_BYTES:
         abort(413)
     # Kept: where the commit fails, the spool takes it.
     body = request.get_data()
     if len(body) > payments.MAX_BODY_BYTES:
         abort(413)
-    if not payments.receive(token, body, request.remote_addr):
-        abort(404)
-    return _accepted()
+    return body
 
 
 def _accepted() -> Response:
@@ -52,10 +69,13 @@ def spool_while_the_database_is_away(error: Exception) -> ResponseReturnValue:
     """An outage before or at the commit: the callback goes to the disk."""
     spool: Spool | None = current_app.extensions.get("spool")
     said = request.view_args or {}
+    if request.endpoint == "hooks.validate" and is_outage(error):
+        # Nobody can look: a payment is never turned away for that.
+        return jsonify(ResultCode="0", ResultDesc="Accepted")
     if spool is None or not is_outage(error) or not payments.may_be_token(said.get("token", "")):
         return bug_or_outage(error)
     try:
-        spool.keep(Callback(said["tenant_id"], said["token"], request.get_data(), request.remote_addr))
+        spool.keep(Callback(said["kind"], said["tenant_id"], said["token"], request.get_data(), request.remote_addr))
     except (SpoolFull, OSError) as refusal:
         log.critical("a callback was turned away: the spool does not take it", error=type(refusal).__name__)
         return bug_or_outage(error)

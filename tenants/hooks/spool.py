@@ -11,7 +11,7 @@ import fcntl
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -33,9 +33,17 @@ MOST_FILES = 50_000
 _LOOK_SECONDS = 2.0
 
 
-class Callback(NamedTuple):
-    """What a machine said, as it came."""
+# What stores a machine's word, by the letter that its path carries; each answers whether the token is somebody's.
+RECEIVERS: dict[str, Callable[[str, bytes, str | None], bool]] = {
+    "s": payments.receive_callback,
+    "c": payments.receive_confirmation,
+}
 
+
+class Callback(NamedTuple):
+    """What a machine said, as it came; `kind` is a key of RECEIVERS."""
+
+    kind: str
     tenant_id: UUID
     token: str
     body: bytes
@@ -108,7 +116,7 @@ class Spool:
         said = json.loads(path.read_text("utf-8"))
         body = base64.b64decode(said["body"])
         with app.app_context(), tenant_scope(UUID(said["tenant_id"])), transaction():
-            known = payments.receive(said["token"], body, said["peer"])
+            known = RECEIVERS[said["kind"]](said["token"], body, said["peer"])
         if not known:
             log.warning("a spooled callback is nobody's", tenant=said["tenant_id"])
         path.unlink()

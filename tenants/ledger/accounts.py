@@ -10,7 +10,7 @@ BANK = "asset:bank"
 MPESA_FEES = "expense:mpesa_fees"
 
 # Money that is somebody's: it can be spent down to nothing, and no further.
-_NEVER_NEGATIVE = ("liab:wallet:", "liab:promo:", "liab:voucher_outstanding:", "liab:reseller_float:")
+_NEVER_NEGATIVE = ("liab:wallet:", "liab:suspense:", "liab:promo:", "liab:voucher_outstanding:", "liab:reseller_float:")
 
 
 def wallet(subscriber_id: UUID) -> str:

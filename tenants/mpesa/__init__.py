@@ -15,12 +15,14 @@ from tenants.mpesa.accounts import (
     note_works,
     open_app,
 )
-from tenants.mpesa.events import MpesaFaultFound
+from tenants.mpesa.events import MpesaAccountAdded, MpesaFaultFound
+from tenants.mpesa.hooks import hook_url, register_hooks
 from tenants.mpesa.models import MpesaAccount
 from tenants.mpesa.refusals import NotReady
 
 __all__ = [
     "MpesaAccount",
+    "MpesaAccountAdded",
     "MpesaFaultFound",
     "NotReady",
     "active_account",
@@ -29,8 +31,10 @@ __all__ = [
     "classify",
     "daraja",
     "find_account",
+    "hook_url",
     "list_accounts",
     "note_fault",
     "note_works",
     "open_app",
+    "register_hooks",
 ]

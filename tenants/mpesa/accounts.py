@@ -14,7 +14,7 @@ from sqlalchemy import or_, select, update
 from config import Settings
 from tenants.mpesa import daraja
 from tenants.mpesa.classify import Meaning, Verdict
-from tenants.mpesa.events import MpesaFaultFound
+from tenants.mpesa.events import MpesaAccountAdded, MpesaFaultFound
 from tenants.mpesa.models import MpesaAccount
 from tenants.mpesa.refusals import NotReady
 from wavu import audit, clock, ids
@@ -58,6 +58,7 @@ def add_account(
     db.session.add(account)
     db.session.flush()
     audit.record("mpesa.account_added", subject=account.id, environment=environment, shortcode=business_short_code)
+    announce(MpesaAccountAdded(account.id))
     return account
 
 

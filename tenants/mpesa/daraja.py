@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -61,6 +62,9 @@ class NotAccepted(NamedTuple):
     sent: bool = True
 
 
+_NO_ANSWER = NotAccepted(Meaning(Verdict.UNKNOWN), "no answer")
+
+
 class QueryResult(NamedTuple):
     meaning: Meaning
     code: str
@@ -110,7 +114,7 @@ def stk_push(
         "TransactionDesc": description,
     })  # fmt: skip
     if reply is None:
-        return NotAccepted(Meaning(Verdict.UNKNOWN), "no answer")
+        return _NO_ANSWER
     body = reply.body
     if reply.status == 200 and str(body.get("ResponseCode")) == "0" and body.get("CheckoutRequestID"):
         return Accepted(str(body.get("MerchantRequestID", "")), str(body["CheckoutRequestID"]))
@@ -127,11 +131,73 @@ def stk_query(app: App, token: str, checkout_request_id: str, *, now: datetime) 
         "CheckoutRequestID": checkout_request_id,
     })  # fmt: skip
     if reply is None:
-        return NotAccepted(Meaning(Verdict.UNKNOWN), "no answer")
+        return _NO_ANSWER
     code = reply.body.get("ResultCode")
     if reply.status == 200 and code is not None:
         return QueryResult(classify.result(str(code)), str(code))
     return _not_accepted(reply)
+
+
+def register_urls(app: App, token: str, *, confirmation: str, validation: str) -> NotAccepted | None:
+    """POST /mpesa/c2b/v2/registerurl: None once they are registered. Taken once in production (build sheet 6.1).
+
+    `Completed`: where our validation does not answer, the payment is taken.
+    """
+    reply = _call("POST", f"{app.base_url}/mpesa/c2b/v2/registerurl", token=token, json={
+        "ShortCode": app.business_short_code,
+        "ResponseType": "Completed",
+        "ConfirmationURL": confirmation,
+        "ValidationURL": validation,
+    })  # fmt: skip
+    if reply is None:
+        return _NO_ANSWER
+    # Seen alive without a code, and with eight zeros.
+    if reply.status == 200 and not str(reply.body.get("ResponseCode", "")).strip("0"):
+        return None
+    return _not_accepted(reply)
+
+
+def register_pull(app: App, token: str, *, phone: str, callback_url: str) -> NotAccepted | None:
+    """POST /pulltransactions/v1/register: None once the shortcode is registered (build sheet 7)."""
+    reply = _call("POST", f"{app.base_url}/pulltransactions/v1/register", token=token, json={
+        "ShortCode": app.business_short_code,
+        "RequestType": "Pull",
+        "NominatedNumber": phone.lstrip("+"),
+        "CallBackURL": callback_url,
+    })  # fmt: skip
+    if reply is None:
+        return _NO_ANSWER
+    # The portal writes the key in one word, life in two. 1001: it was registered before.
+    status = str(reply.body.get("ResponseStatus") or reply.body.get("Response Status") or "")
+    return None if reply.status == 200 and status in {"1000", "1001"} else _not_accepted(reply)
+
+
+def pull(app: App, token: str, *, start: datetime, end: datetime, offset: int) -> list[dict[str, Any]] | NotAccepted:
+    """POST /pulltransactions/v1/query: a page of what was paid, from its `offset`th row on; [] where there are no more
+    (build sheet 7)."""
+    reply = _call("POST", f"{app.base_url}/pulltransactions/v1/query", token=token, json={
+        "ShortCode": app.business_short_code,
+        "StartDate": f"{start.astimezone(_EAT):%Y-%m-%d %H:%M:%S}",
+        "EndDate": f"{end.astimezone(_EAT):%Y-%m-%d %H:%M:%S}",
+        "OffSetValue": str(offset),
+    })  # fmt: skip
+    if reply is None:
+        return _NO_ANSWER
+    code = str(reply.body.get("ResponseCode", ""))
+    if reply.status == 200 and code in {"1000", "1001"}:
+        return list(_rows(reply.body.get("Response")))
+    if reply.status == 500 and "failed to retrieve" in str(reply.body.get("errorMessage", "")).lower():
+        return []
+    return _not_accepted(reply)
+
+
+def _rows(nested: Any) -> Iterator[dict[str, Any]]:
+    """The rows of `[[row, …]]`, which is how they come."""
+    for item in nested if isinstance(nested, list) else []:
+        if isinstance(item, dict):
+            yield item
+        else:
+            yield from _rows(item)
 
 
 class _Reply(NamedTuple):

@@ -8,6 +8,15 @@ from wavu.events import Event
 
 
 @dataclass(frozen=True)
+class MpesaAccountAdded(Event):
+    account_id: UUID
+
+    @property
+    def key(self) -> str:
+        return str(self.account_id)
+
+
+@dataclass(frozen=True)
 class MpesaFaultFound(Event):
     """An M-Pesa account needs mending as it did not before. One fact a day, where the tenant lives, however often."""
 

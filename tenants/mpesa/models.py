@@ -34,11 +34,23 @@ class MpesaAccount(TenantRow):
     token_expires_at: Mapped[datetime | None]
     # Until when one process may fetch a token for all others.
     token_fetched_by: Mapped[datetime | None]
+    # The long-lived token in the addresses that M-Pesa calls about payments made by hand.
+    hook_fingerprint: Mapped[str | None]
+    hook_token_sealed: Mapped[bytes | None]
+    # What M-Pesa said when it was told of them, where it did not take them.
+    hook_answer: Mapped[str | None]
+    urls_registered_at: Mapped[datetime | None]
+    pull_registered_at: Mapped[datetime | None]
+    # Up to when Pull has told us of every payment.
+    pulled_until: Mapped[datetime | None]
+    # Whether a payment to an account number that is nobody's is refused. Else it is taken, into suspense.
+    refuses_unknown_references: Mapped[bool] = mapped_column(default=False)
 
     consumer_key = Sealed("consumer_key_sealed")
     consumer_secret = Sealed("consumer_secret_sealed")
     passkey = Sealed("passkey_sealed")
     token = Sealed("token_sealed")
+    hook_token = Sealed("hook_token_sealed")
 
     @property
     def label(self) -> str:

@@ -4,33 +4,61 @@ Promises: an attempt is sent once; silence is unknown and never failed; a succes
 is credited once, whoever reports it.
 """
 
-from tenants.payments.callbacks import MAX_BODY_BYTES, may_be_token, receive
-from tenants.payments.events import CallbackArrived, StkAsked
-from tenants.payments.models import InboundEvent, PaymentIntent, ProviderReceipt
-from tenants.payments.refusals import PromptOpen, TooManyPrompts
-from tenants.payments.settle import PaidNoReceipt, Settled, settle_callback, settle_query
+from tenants.payments.arrivals import Arrival, Unproven, list_arrivals, list_unproven
+from tenants.payments.c2b import receive as receive_confirmation
+from tenants.payments.c2b import validate
+from tenants.payments.callbacks import receive as receive_callback
+from tenants.payments.events import CallbackArrived, PaymentReported, StkAsked
+from tenants.payments.inbox import MAX_BODY_BYTES, may_be_token
+from tenants.payments.models import InboundEvent, PaymentIntent, ProviderReceipt, ReceiptWitness
+from tenants.payments.pull import LONGEST, ask_for, pull_payments, tenants_with_pull
+from tenants.payments.receipts import Settled
+from tenants.payments.refusals import MoreThanLeft, PromptOpen, TooManyPrompts
+from tenants.payments.settle import PaidNoReceipt, settle_callback, settle_query, settle_report
 from tenants.payments.stk import OPEN, PROMPT_SECONDS, latest_intent, query_stk, request_stk, send_stk, wait_after
+from tenants.payments.suggestions import Suggestion, suggest_owners
+from tenants.payments.suspense import Unmatched, find_unmatched, list_unmatched, match
 
 __all__ = [
+    "LONGEST",
     "MAX_BODY_BYTES",
     "OPEN",
     "PROMPT_SECONDS",
+    "Arrival",
     "CallbackArrived",
     "InboundEvent",
+    "MoreThanLeft",
     "PaidNoReceipt",
     "PaymentIntent",
+    "PaymentReported",
     "PromptOpen",
     "ProviderReceipt",
+    "ReceiptWitness",
     "Settled",
     "StkAsked",
+    "Suggestion",
     "TooManyPrompts",
+    "Unmatched",
+    "Unproven",
+    "ask_for",
+    "find_unmatched",
     "latest_intent",
+    "list_arrivals",
+    "list_unmatched",
+    "list_unproven",
+    "match",
     "may_be_token",
+    "pull_payments",
     "query_stk",
-    "receive",
+    "receive_callback",
+    "receive_confirmation",
     "request_stk",
     "send_stk",
     "settle_callback",
     "settle_query",
+    "settle_report",
+    "suggest_owners",
+    "tenants_with_pull",
+    "validate",
     "wait_after",
 ]

@@ -1,29 +1,22 @@
-"""The inbox: callbacks are stored as they come and answered at once; what they mean is settled later.
-
-There is no signature. The path's token proves the attempt; everything in the body is a claim (build sheet 21).
-"""
+"""What an STK push's callback says (build sheet 4.1): an answer to one attempt, whose token its path carries."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from flask import current_app
 from sqlalchemy import func, select
-from sqlalchemy.dialects.postgresql import insert
 
-from config import Settings
+from tenants.payments import inbox
 from tenants.payments.events import CallbackArrived
 from tenants.payments.models import InboundEvent, PaymentIntent
-from wavu import clock, ids
+from wavu import ids
 from wavu.db import db
 from wavu.events import announce
 
-MAX_BODY_BYTES = 64 * 1024
 RECEIPT = re.compile(r"[A-Z0-9]{10}", re.ASCII)
 # Failures may carry a made-up receipt such as OAK0000000 (build sheet 2.6).
 _DUMMY = re.compile(r"[A-Z]{3}0{7}", re.ASCII)
@@ -39,61 +32,32 @@ class StkResult(NamedTuple):
     receipt: str | None
 
 
-def may_be_token(token: str) -> bool:
-    """Whether it looks like one of ours."""
-    return re.fullmatch(r"[0-9a-f]{64}", token, re.ASCII) is not None
-
-
 def receive(token: str, body: bytes, peer: str | None) -> bool:
-    """Stores a callback of the current tenant. False for a token that is nobody's here. The same body counts once."""
-    if not may_be_token(token):
+    """Stores a callback of the current tenant. False for a token that is nobody's here."""
+    if not inbox.may_be_token(token):
         return False
     mark = ids.fingerprint(token)
     intent_id = db.session.scalar(select(PaymentIntent.id).where(PaymentIntent.token_fingerprint == mark))
     if intent_id is None:
         return False
-    event_id = ids.new_id()
-    stored = db.session.execute(
-        insert(InboundEvent)
-        .values(
-            id=event_id,
-            tenant_id=func.app.tenant_id(),
-            kind="stk",
-            intent_id=intent_id,
-            body_digest=hashlib.sha256(_canonical(body)).digest(),
-            body=body,
-            peer=peer,
-            created_at=clock.now(),
-        )
-        .on_conflict_do_nothing(index_elements=["tenant_id", "intent_id", "body_digest"])
-        .returning(InboundEvent.id)
-    )
-    if stored.first() is not None:
+    event_id = inbox.store("stk", body, peer, intent_id=intent_id)
+    if event_id is not None:
         announce(CallbackArrived(event_id=event_id))
     return True
 
 
-def _canonical(body: bytes) -> bytes:
-    """The same for two copies that differ in spaces and order only."""
-    try:
-        return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
-    except (ValueError, RecursionError):
-        return body
+def held_claims(intent_id: UUID) -> int:
+    """How many callbacks claimed a success that waits for a proof of our own."""
+    query = select(func.count()).where(InboundEvent.intent_id == intent_id, InboundEvent.outcome == "held")
+    return db.session.scalar(query) or 0
 
 
 def held_success(intent_id: UUID) -> StkResult | None:
-    """A success that was claimed by a callback and waits for a proof of our own."""
+    """The success that callbacks claimed and that waits for a proof of our own. None where they claim different
+    receipts: a proof that money came does not tell which of them is true."""
     query = select(InboundEvent.body).where(InboundEvent.intent_id == intent_id, InboundEvent.outcome == "held")
-    bodies = db.session.scalars(query.order_by(InboundEvent.id)).all()
-    return parse(bodies[0]) if bodies else None
-
-
-def comes_from_daraja(environment: str, peer: str | None) -> bool:
-    """Whether the sender's address is on the list. A score, not a proof; in the rehearsal the simulator is local."""
-    settings: Settings = current_app.extensions["settings"]
-    if environment == "rehearsal":
-        return peer in {"127.0.0.1", "::1"}
-    return peer in settings.daraja_callback_addresses
+    claims = {said.receipt: said for body in db.session.scalars(query) if (said := parse(body)) and said.receipt}
+    return claims.popitem()[1] if len(claims) == 1 else None
 
 
 def parse(body: bytes) -> StkResult | None:
@@ -106,13 +70,12 @@ def parse(body: bytes) -> StkResult | None:
     if isinstance(code, bool) or not isinstance(code, int | str) or not re.fullmatch(r"[\w.]{1,40}", str(code)):
         return None
     items = _items(callback)
-    receipt = str(items.get("MpesaReceiptNumber", ""))
     return StkResult(
         str(code),
         _text(callback.get("CheckoutRequestID")),
         _text(callback.get("MerchantRequestID")),
-        _cents(items.get("Amount")),
-        receipt if RECEIPT.fullmatch(receipt) and not _DUMMY.fullmatch(receipt) else None,
+        cents_of(items.get("Amount")),
+        receipt_of(items.get("MpesaReceiptNumber")),
     )
 
 
@@ -131,7 +94,12 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= 64 else None
 
 
-def _cents(value: Any) -> int | None:
+def receipt_of(value: Any) -> str | None:
+    """An M-Pesa receipt; None for anything else, and for the made-up ones."""
+    return value if isinstance(value, str) and RECEIPT.fullmatch(value) and not _DUMMY.fullmatch(value) else None
+
+
+def cents_of(value: Any) -> int | None:
     """Whole cents between one and 250,000 shillings, out of a number or its text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
         return None

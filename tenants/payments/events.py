@@ -22,3 +22,14 @@ class CallbackArrived(Event):
     @property
     def key(self) -> str:
         return str(self.event_id)
+
+
+@dataclass(frozen=True)
+class PaymentReported(Event):
+    """M-Pesa tells of a payment that may be anybody's."""
+
+    event_id: UUID
+
+    @property
+    def key(self) -> str:
+        return str(self.event_id)

@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ForeignKeyConstraint, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wavu.db import TenantRow
@@ -51,7 +51,7 @@ class PaymentIntent(TenantRow):
 
 
 class InboundEvent(TenantRow):
-    """A callback as it came: stored before anything reads it."""
+    """What a machine said, as it came: stored before anything reads it."""
 
     __tablename__ = "inbound_event"
     __table_args__ = (
@@ -61,10 +61,17 @@ class InboundEvent(TenantRow):
             ["payment_intent.tenant_id", "payment_intent.id"],
             name="fk_inbound_event_intent",
         ),
+        ForeignKeyConstraint(
+            ["tenant_id", "mpesa_account_id"],
+            ["mpesa_account.tenant_id", "mpesa_account.id"],
+            name="fk_inbound_event_account",
+        ),
     )
 
+    # `stk` answers an intent; `c2b` and `pull` tell of any payment to an account.
     kind: Mapped[str]
-    intent_id: Mapped[UUID]
+    intent_id: Mapped[UUID | None]
+    mpesa_account_id: Mapped[UUID | None]
     body_digest: Mapped[bytes]
     body: Mapped[bytes]
     peer: Mapped[str | None]
@@ -99,3 +106,76 @@ class ProviderReceipt(TenantRow):
     subscriber_id: Mapped[UUID | None]
     transaction_id: Mapped[UUID]
     paid_at: Mapped[datetime | None]
+    # What the payer typed as account number; the payer as M-Pesa shows them, masked or hashed, and their first name.
+    reference: Mapped[str | None]
+    payer: Mapped[str | None]
+    payer_name: Mapped[str | None]
+
+
+class ReceiptWitness(TenantRow):
+    """A source that told of a receipt after the first one did."""
+
+    __tablename__ = "receipt_witness"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "receipt_id", "source", name="uq_receipt_witness_source"),
+        ForeignKeyConstraint(
+            ["tenant_id", "receipt_id"],
+            ["provider_receipt.tenant_id", "provider_receipt.id"],
+            name="fk_receipt_witness_receipt",
+        ),
+    )
+
+    receipt_id: Mapped[UUID]
+    source: Mapped[str]
+
+
+class SuspenseItem(TenantRow):
+    """A receipt whose money, or a part of it, nobody is known to own."""
+
+    __tablename__ = "suspense_item"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "receipt_id", name="uq_suspense_item_receipt"),
+        CheckConstraint("left_cents >= 0", name="left"),
+        ForeignKeyConstraint(
+            ["tenant_id", "receipt_id"],
+            ["provider_receipt.tenant_id", "provider_receipt.id"],
+            name="fk_suspense_item_receipt",
+        ),
+    )
+
+    receipt_id: Mapped[UUID]
+    left_cents: Mapped[int]
+
+
+class SuspenseMatch(TenantRow):
+    """Money that was found to be a subscriber's."""
+
+    __tablename__ = "suspense_match"
+    __table_args__ = (
+        CheckConstraint("amount_cents <> 0", name="amount"),
+        ForeignKeyConstraint(
+            ["tenant_id", "item_id"], ["suspense_item.tenant_id", "suspense_item.id"], name="fk_suspense_match_item"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "subscriber_id"],
+            ["subscriber.tenant_id", "subscriber.id"],
+            name="fk_suspense_match_subscriber",
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "guessed_intent_id"],
+            ["payment_intent.tenant_id", "payment_intent.id"],
+            name="fk_suspense_match_intent",
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "transaction_id"],
+            ["ledger_transaction.tenant_id", "ledger_transaction.id"],
+            name="fk_suspense_match_transaction",
+        ),
+    )
+
+    item_id: Mapped[UUID]
+    subscriber_id: Mapped[UUID]
+    # The attempt that seemed to have brought it, where nobody said so. Below nothing where that was taken back.
+    guessed_intent_id: Mapped[UUID | None]
+    amount_cents: Mapped[int]
+    transaction_id: Mapped[UUID]

@@ -16,3 +16,8 @@ class TooManyPrompts(Refused):
 class TooManyPromptsToday(Refused):
     kind = Kind.TOO_MANY
     message = N_("This phone was asked to pay too often today. Try again tomorrow.")
+
+
+class MoreThanLeft(Refused):
+    kind = Kind.CONFLICT
+    message = N_("There is less left of this payment. Reload the page and try again.")

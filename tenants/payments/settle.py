@@ -1,34 +1,37 @@
-"""The only place that credits M-Pesa money. One receipt is credited once, whoever reports it, in whatever order."""
+"""What callbacks, queries and reports come to: whose the money is, and what it pays. receipts.py credits it."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
-from tenants import ledger, mpesa
-from tenants.ledger import Leg
+from tenants import mpesa, subscribers
 from tenants.mpesa import MpesaAccount, classify
 from tenants.mpesa.classify import Verdict
-from tenants.payments import callbacks, stk
+from tenants.payments import c2b, callbacks, inbox, pull, receipts, stk, suspense
 from tenants.payments.callbacks import StkResult
-from tenants.payments.models import InboundEvent, PaymentIntent, ProviderReceipt
-from wavu import clock, ids
+from tenants.payments.models import InboundEvent, PaymentIntent
+from tenants.payments.receipts import Report, Settled
+from wavu import clock, outbox
 from wavu.db import db
+from wavu.outbox import Queue
 
 log = structlog.get_logger(__name__)
 
 # Above this a callback alone is not enough, wherever it comes from: Daraja is asked first (money-and-reliability 3.4).
 TRUSTED_CENTS = 500_000
-
-
-class Settled(NamedTuple):
-    """Money is in the wallet. `pays` tells whether it is what the intent asked for; then the purchase can be made."""
-
-    intent: PaymentIntent
-    pays: bool
+# The same for payments made by hand, whose token lives long (build sheet 21): Pull must say so too.
+TRUSTED_BY_HAND_CENTS = 2_000_000
+# A Till knows no references: for so long a payment there waits for the callback of the attempt that brought it.
+_UNCLAIMED = timedelta(seconds=120)
+# When, around the time of a payment, the attempt that brought it went out.
+_PAID_WITHIN, _CLOCKS_DIFFER = timedelta(minutes=5), timedelta(minutes=1)
+# Whether Pull's times are East Africa's or universal is not documented (build sheet 7).
+_EAT_AHEAD = timedelta(hours=3)
 
 
 class PaidNoReceipt(NamedTuple):
@@ -58,7 +61,8 @@ def _read(event: InboundEvent, intent: PaymentIntent, account: MpesaAccount) -> 
     meaning = classify.result(said.code)
     if meaning.verdict is not Verdict.SUCCESS:
         return _failure(intent, said.code, meaning), None
-    if intent.state == "succeeded" and said.receipt not in {None, intent.receipt}:
+    second = intent.state == "succeeded" and said.receipt not in {None, intent.receipt}
+    if second and not _was_guessed(intent):
         # One push is paid once: the second receipt is made up, or the first one was.
         log.error("two receipts for one push", intent=str(intent.id))
         return "refused: a second receipt", None
@@ -67,9 +71,9 @@ def _read(event: InboundEvent, intent: PaymentIntent, account: MpesaAccount) -> 
         or said.amount_cents is None
         or said.amount_cents != intent.amount_cents
         or said.amount_cents >= TRUSTED_CENTS
-        or not callbacks.comes_from_daraja(account.environment, event.peer)
+        or not inbox.comes_from_daraja(account.environment, event.peer)
     ):
-        _ask_daraja(intent, event)
+        _ask_daraja(intent)
         return "held", None
     settled = _credit(account, intent, said, "stk callback")
     return "settled" if settled else "duplicate", settled
@@ -110,12 +114,12 @@ def _failure(intent: PaymentIntent, code: str, meaning: classify.Meaning) -> str
     return intent.state
 
 
-def _ask_daraja(intent: PaymentIntent, event: InboundEvent) -> None:
+def _ask_daraja(intent: PaymentIntent) -> None:
     """A claim that we do not take on its word: the chaser asks now, and settles from it if Daraja says so too."""
     if intent.state in {"failed", "expired", "review"}:
         intent.state = "pending"
     if intent.state != "succeeded":
-        stk.chase_claim(intent, event.id)
+        stk.chase_claim(intent, callbacks.held_claims(intent.id))
 
 
 def settle_query(intent_id: UUID) -> Settled | PaidNoReceipt | None:
@@ -131,41 +135,123 @@ def settle_query(intent_id: UUID) -> Settled | PaidNoReceipt | None:
 
 
 def _credit(account: MpesaAccount, intent: PaymentIntent, said: StkResult, source: str) -> Settled | None:
-    """Receipt, ledger and state in one go. None where the receipt was credited before."""
+    """What an attempt brought. None where its receipt was credited before, and nothing moved."""
     assert said.receipt is not None
     assert said.amount_cents is not None
-    group = account.shortcode_group
-    posted = ledger.post(
-        "mpesa_in",
-        f"receipt:{account.environment}:{group}:{said.receipt}",
-        [
-            Leg(ledger.mpesa(group), -said.amount_cents),
-            Leg(ledger.wallet(intent.subscriber_id), said.amount_cents),
-        ],
-        facts={"receipt": said.receipt, "intent": str(intent.id), "source": source},
-    )
-    if posted is None:
+    report = Report(said.receipt, said.amount_cents, source)
+    if not receipts.credit(account, report, intent=intent):
         return None
-    db.session.add(
-        ProviderReceipt(
-            id=ids.new_id(),
-            environment=account.environment,
-            shortcode_group=group,
-            receipt=said.receipt,
-            amount_cents=said.amount_cents,
-            source=source,
-            intent_id=intent.id,
-            subscriber_id=intent.subscriber_id,
-            transaction_id=posted,
-        )
+    if intent.state == "succeeded":
+        _correct_guess(intent, said.receipt)
+    return receipts.pay(intent, report)
+
+
+def _was_guessed(intent: PaymentIntent) -> bool:
+    return suspense.guess_of(intent.id) is not None
+
+
+def _correct_guess(intent: PaymentIntent, receipt: str) -> None:
+    """Another payment was taken for this attempt's, at a Till: that one is whoever's it is."""
+    if suspense.take_back_guess(intent.id):
+        intent.receipt = receipt
+
+
+def settle_report(event_id: UUID) -> Settled | None:
+    """Works off one report of a payment that may be anybody's: to the attempt that it names, to the subscriber whose
+    account number it names, else into suspense. Never by phone, and never by what looks similar. Twice is harmless.
+    """
+    query = (
+        select(InboundEvent, MpesaAccount)
+        .join(MpesaAccount, MpesaAccount.id == InboundEvent.mpesa_account_id)
+        .where(InboundEvent.id == event_id, InboundEvent.processed_at.is_(None))
+        .with_for_update(of=InboundEvent)
     )
-    mpesa.note_works(account.id, paid=True)
-    pays = intent.state != "succeeded" and said.amount_cents == intent.amount_cents
-    if pays:
-        intent.state, intent.receipt, intent.code, intent.settled_at = "succeeded", said.receipt, None, clock.now()
-    elif intent.state != "succeeded":
-        intent.state, intent.code = "review", "amount"
-    return Settled(intent, pays)
+    found = db.session.execute(query.execution_options(populate_existing=True)).one_or_none()
+    if found is None:
+        return None
+    event, account = found
+    event.outcome, settled = _weigh(event, account)
+    if event.outcome != _WAITS:
+        event.processed_at = clock.now()
+    return settled
+
+
+_WAITS = "waits for a callback"
+
+
+def _weigh(event: InboundEvent, account: MpesaAccount) -> tuple[str, Settled | None]:
+    """What a report comes to, in a word or two, and the money that it brings."""
+    report = pull.parse(event.body) if event.kind == pull.SOURCE else c2b.parse(event.body)
+    if report is None:
+        return "malformed", None
+    if event.kind != pull.SOURCE:
+        if report.shortcode not in {account.business_short_code, account.party_b}:
+            return "refused: another shortcode", None
+        trusted = report.amount_cents < TRUSTED_BY_HAND_CENTS
+        if not trusted or not inbox.comes_from_daraja(account.environment, event.peer):
+            return "held", None
+    intent = _named(account, report)
+    owner = None if intent or report.reference is None else subscribers.by_account_number(report.reference)
+    if intent is None and owner is None and account.kind == "till":
+        return _unclaimed(event, account, report)
+    if not receipts.credit(account, report, intent=intent, subscriber_id=owner.subscriber_id if owner else None):
+        return "duplicate", None
+    if intent is not None:
+        return "settled", receipts.pay(intent, report)
+    return ("settled", Settled(owner.subscriber_id, purchase_id=owner.purchase_id)) if owner else ("suspense", None)
+
+
+def _named(account: MpesaAccount, report: Report) -> PaymentIntent | None:
+    """The attempt whose own reference a payment carries."""
+    if report.reference is None:
+        return None
+    return db.session.scalar(
+        select(PaymentIntent)
+        .where(PaymentIntent.mpesa_account_id == account.id, PaymentIntent.reference == report.reference)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+
+
+def _unclaimed(event: InboundEvent, account: MpesaAccount, report: Report) -> tuple[str, Settled | None]:
+    """A payment at a Till: an attempt's own callback may still claim it; then it is the only attempt's that it can be
+    of; else it lies in suspense."""
+    known = receipts.find_receipt(account, report.receipt) is not None
+    if not known and clock.now() - event.created_at < _UNCLAIMED:
+        again = event.created_at + _UNCLAIMED
+        outbox.put(Queue.SETTLEMENT, "settle_report", f"{event.id}:late", {"event_id": str(event.id)}, run_at=again)
+        return _WAITS, None
+    intent = None if known else _only_candidate(account, report)
+    if not receipts.credit(account, report):
+        return "duplicate", None
+    if intent is None:
+        return "suspense", None
+    credited = receipts.find_receipt(account, report.receipt)
+    assert credited is not None
+    suspense.match_all(credited.id, intent.subscriber_id, guessed_intent_id=intent.id)
+    return "settled by its amount", receipts.pay(intent, report)
+
+
+def _only_candidate(account: MpesaAccount, report: Report) -> PaymentIntent | None:
+    """The attempt that went out just before a payment, for its amount, and is open or proven paid; None where there is
+    none, or more than one."""
+    if report.paid_at is None:
+        return None
+    times = [report.paid_at, report.paid_at - _EAT_AHEAD] if report.source == pull.SOURCE else [report.paid_at]
+    sent = PaymentIntent.submitted_at
+    query = (
+        select(PaymentIntent)
+        .where(
+            PaymentIntent.mpesa_account_id == account.id,
+            PaymentIntent.state.in_([*stk.OPEN, "paid_no_receipt"]),
+            PaymentIntent.amount_cents == report.amount_cents,
+            or_(*(and_(sent > at - _PAID_WITHIN, sent < at + _CLOCKS_DIFFER) for at in times)),
+        )
+        .with_for_update()
+        .limit(2)
+    )
+    found = db.session.scalars(query.execution_options(populate_existing=True)).all()
+    return found[0] if len(found) == 1 else None
 
 
 def _lock(intent_id: UUID) -> PaymentIntent:

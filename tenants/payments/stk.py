@@ -12,10 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from flask import current_app
 from sqlalchemy import Row, func, select, text
 
-from config import Settings
 from tenants import mpesa
 from tenants.mpesa import classify, daraja
 from tenants.mpesa.classify import Verdict
@@ -40,6 +38,7 @@ _EVERYWHERE_PER_DAY = 40
 _SEND_FOR = timedelta(seconds=60)
 # When to ask Daraja about a push that nobody has answered, in seconds after it was sent (money-and-reliability 3.5).
 QUERY_AFTER = (20, 40, 75, 120, 300, 900, 3600, 21_600, 86_400)
+_MOST_CLAIMS = 4
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 _PROMPTS_TO = text("SELECT in_ten_minutes, in_a_day FROM app.prompts_to(:phone, :at)")
@@ -118,12 +117,6 @@ def wait_after(intent: PaymentIntent | Row[Any], amount_cents: int) -> int:
     return max(told, _SAME_AMOUNT_SECONDS if intent.amount_cents == amount_cents else _ANY_PUSH_SECONDS)
 
 
-def callback_url(intent: PaymentIntent) -> str:
-    """Where Daraja answers this very attempt. Hex only, and none of the words that its gateway refuses."""
-    settings: Settings = current_app.extensions["settings"]
-    return f"{settings.origin(f'hooks.{settings.platform_domain}')}/h/s/{intent.tenant_id}/{intent.token}"
-
-
 def send_stk(event: dict[str, Any]) -> Call:
     """Job: sends the push, once. Run again after a crash it finds the intent submitting and calls it unknown: whether
     the prompt went out cannot be known, and a second one must only follow a second tap."""
@@ -143,7 +136,7 @@ def send_stk(event: dict[str, Any]) -> Call:
     asked: dict[str, Any] = {
         "phone": intent.phone,
         "amount_cents": intent.amount_cents,
-        "callback_url": callback_url(intent),
+        "callback_url": mpesa.hook_url("s", intent.tenant_id, intent.token or ""),
         "reference": intent.reference,
         "description": intent.description,
     }
@@ -194,11 +187,11 @@ def _schedule_query(intent: PaymentIntent, number: int) -> None:
     _ask_at(intent, "", number, intent.submitted_at or intent.created_at)
 
 
-def chase_claim(intent: PaymentIntent, event_id: UUID) -> None:
+def chase_claim(intent: PaymentIntent, earlier_claims: int) -> None:
     """Asks Daraja about a success that was claimed and is not taken on its word: now, and at the chaser's times from
-    now on, whatever was asked before."""
+    now on, whatever was asked before. Whoever knows the token may claim for ever; so often nobody is asked."""
     began = clock.now() - timedelta(seconds=QUERY_AFTER[0])
-    _ask_at(intent, f":{event_id}", 0, began)
+    _ask_at(intent, f":claim {min(earlier_claims, _MOST_CLAIMS)}", 0, began)
 
 
 def _ask_at(intent: PaymentIntent, chain: str, number: int, began: datetime) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tenants.subscribers.models import Device, Subscriber
+from tenants.subscribers.numbers import by_account_number
 from wavu import clock, ids
 from wavu.db import db
 from wavu.phone import Phone
@@ -36,6 +38,25 @@ def by_phone(phone: Phone) -> Subscriber:
 def by_username(username: str) -> Subscriber | None:
     """The subscriber who logs in with a name and a password (PPPoE, RFC 2865 5.1), compared exactly."""
     return db.session.scalar(select(Subscriber).where(Subscriber.username == username))
+
+
+def find(text: str) -> Subscriber | None:
+    """The subscriber whom a person means: by account number, by phone, or by user name. Nobody is made."""
+    owner = by_account_number("".join(text.split()).replace("-", ""))
+    if owner is not None:
+        return db.session.scalars(select(Subscriber).where(Subscriber.id == owner.subscriber_id)).one()
+    try:
+        phone = Phone.parse(text)
+    except ValueError:
+        return by_username(text.strip())
+    known = db.session.scalar(select(Subscriber).where(Subscriber.phone == phone.e164))
+    return known or by_username(text.strip())
+
+
+def by_ids(subscriber_ids: Iterable[UUID]) -> dict[UUID, Subscriber]:
+    """Those of the current tenant's subscribers."""
+    query = select(Subscriber).where(Subscriber.id.in_(set(subscriber_ids)))
+    return {subscriber.id: subscriber for subscriber in db.session.scalars(query)}
 
 
 def owners_of(mac: str) -> list[UUID]:

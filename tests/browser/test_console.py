@@ -88,7 +88,7 @@ def test_a_second_factor_from_end_to_end(chromium: Browser, site: Site, script: 
         secret = re.sub(r"\s", "", owner.page.locator("#secret").inner_text())
         owner.fill(code="12 34")
         owner.press("Turn on")
-        owner.look("second factor wrong code", status=422)
+        owner.look("second factor wrong code", status=401)
         owner.fill(code=code(secret))
         owner.press("Turn on")
         owner.sees("Save your recovery codes")

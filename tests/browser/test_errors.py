@@ -26,6 +26,17 @@ def test_error_pages(chromium: Browser, site: Site, script: bool) -> None:
             visitor.look(f"dead link {host}", status=404)
 
 
+def test_who_is_signed_in_goes_on_from_an_error_page(chromium: Browser, site: Site, script: bool) -> None:
+    lost = site.member(f"Lost {script}", (site.world.a, "owner"))
+    with visit(chromium, site, script=script) as visitor:
+        visitor.sign_in(CONSOLE, lost.email)
+        visitor.go(CONSOLE, "/no/such/page")
+        assert visitor.heading() == "Nothing here"
+        visitor.look("error signed in", status=404)
+        visitor.follow("Go to the start page", within="main")
+        visitor.sees("Lost", within="h1")
+
+
 def test_a_page_that_was_open_too_long(chromium: Browser, site: Site, script: bool) -> None:
     with visit(chromium, site, script=script) as visitor:
         visitor.go(CONSOLE, "/sign-in")

@@ -151,6 +151,26 @@ def test_the_application_refuses_a_privileged_role(settings: Settings, servers: 
         _rows("SELECT 1")
 
 
+def test_the_read_only_role_reads_one_tenant_and_writes_nothing(own_database: dict[str, str], servers: Stack) -> None:
+    app = create_web(load(own_database))
+    own = build_world(app)
+    with app.app_context():
+        db.engine.dispose()
+    with psycopg.connect(servers.url("wavu_report", database_of(own_database)), autocommit=True) as wire:
+        for table in ("membership", "invitation", "router"):
+            every = f"SELECT DISTINCT tenant_id FROM {table}".encode()
+            with pytest.raises(psycopg.DatabaseError, match="tenant context missing"):
+                wire.execute(every)
+            wire.execute(f"SET app.tenant_id = '{own.a.id}'".encode())
+            assert {tenant_id for (tenant_id,) in wire.execute(every)} == {own.a.id}
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                wire.execute(f"UPDATE {table} SET tenant_id = tenant_id".encode())
+            wire.execute("SET app.tenant_id = ''")
+        wire.execute(f"SET app.tenant_id = '{own.a.id}'".encode())
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            wire.execute("DELETE FROM tenant")
+
+
 def test_the_relay_sees_no_payload(world: World, servers: Stack, settings: Settings) -> None:
     database = database_of({"DATABASE_URL": settings.database_url.get_secret_value()})
     with psycopg.connect(servers.url("wavu_relay", database), autocommit=True) as wire:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import zlib
 from collections.abc import Callable, Iterator
@@ -123,6 +124,40 @@ def test_an_outage_is_retried_later_and_a_bug_too_until_a_day_has_passed(factory
     assert {row[2] for row in factory.rows()} == {"dead"}
     with factory.app.app_context(), tenant_scope(None), transaction():
         assert outbox.backlog().dead == 2
+
+
+def test_a_job_that_no_release_knows_is_given_up_soon_and_a_later_release_performs_it(
+    factory: Factory, job: Jobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    factory.put(factory.world.a.id, "of_the_next_release", "1", n=1)
+    factory.put(factory.world.b.id, "of_no_release", "1")
+    factory.step()
+    factory.work()
+    said = "UnknownJob: this release has no job named of_the_next_release"
+    assert factory.rows("state, last_error, run_at > now()")[0] == ("ready", said, True), "a deploy may be under way"
+    factory.sql("UPDATE outbox SET run_at = now(), first_failed_at = now() - interval '14 minutes'")
+    factory.step()
+    factory.work()
+    assert {row[2] for row in factory.rows()} == {"ready"}
+    assert outbox.DEAD_LETTER not in caplog.text
+    job("of_the_next_release", _mark)
+    factory.sql("UPDATE outbox SET run_at = now(), first_failed_at = now() - interval '16 minutes'")
+    factory.step()
+    factory.work()
+    assert [(row[0], row[2]) for row in factory.rows()] == [("of_the_next_release", "done"), ("of_no_release", "dead")]
+    assert _done(factory) == [(factory.world.a.id, "1")]
+    assert outbox.DEAD_LETTER in caplog.text, "a dead letter pages"
+
+
+def test_the_database_takes_jobs_on_queues_that_have_a_worker_and_no_others(factory: Factory) -> None:
+    for queue in Queue:
+        factory.put(factory.world.a.id, "mark", queue.value, queue)
+    with pytest.raises(psycopg.errors.CheckViolation, match="ck_outbox_queue"):
+        factory.sql("UPDATE outbox SET queue = 'fax'")
+    query = b"SELECT pg_get_constraintdef(oid), convalidated FROM pg_constraint WHERE conname = 'ck_outbox_queue'"
+    ((definition, checked),) = factory.admin.execute(query).fetchall()
+    assert set(re.findall(r"'(\w+)'", definition)) == set(Queue)
+    assert checked
 
 
 def test_a_business_no_ends_a_job(factory: Factory, job: Jobs) -> None:
@@ -330,7 +365,7 @@ def test_redis_dying_while_jobs_are_handed_over_frees_them(
 
 def test_clocks_tick_once_however_many_relays_there_are(factory: Factory) -> None:
     factory.step()
-    factory.relay._seen_ticks.clear()
+    factory.relay._last_ticks.clear()
     factory.step()
     every = b"SELECT tenant_id, job, state FROM outbox ORDER BY job"
     jobs = sorted(clock.job for clock in schedule.CLOCKS)

@@ -40,7 +40,7 @@ class Manage:
 
 
 def _dead(tenant_id: UUID, *jobs: str) -> list[UUID]:
-    """Jobs of a tenant that failed for a day."""
+    """Jobs of a tenant that were given up."""
     with tenant_scope(tenant_id), transaction():
         for job in jobs:
             outbox.put(Queue.MESSAGES, job, job, {})

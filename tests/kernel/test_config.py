@@ -34,7 +34,7 @@ def _faults(**changes: str | None) -> list[str]:
 
 def test_a_good_configuration() -> None:
     settings = load(GOOD)
-    assert settings.is_production
+    assert settings.wavu_env == "production"
     assert settings.secure
     assert settings.origin("pendo.wavu.co.ke") == "https://pendo.wavu.co.ke"
     assert "pw" not in repr(settings)

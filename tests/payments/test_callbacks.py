@@ -165,7 +165,7 @@ def test_a_no_after_a_yes_changes_nothing(shop: Shop) -> None:
     shop.check_books()
 
 
-def test_an_unlisted_sender_is_believed_only_when_daraja_says_so_too(shop: Shop) -> None:
+def test_of_two_claimed_receipts_none_is_believed_and_the_customer_is_served(shop: Shop) -> None:
     path, checkout = _asked(shop)
     shop.admin.execute("UPDATE inbound_event SET peer = '203.0.113.9'")
     _post(shop, path, _success(checkout, 10, "FORGED0001"))
@@ -176,7 +176,9 @@ def test_an_unlisted_sender_is_believed_only_when_daraja_says_so_too(shop: Shop)
     shop.sim.wait_idle()
     shop.admin.execute("UPDATE inbound_event SET peer = '203.0.113.9' WHERE processed_at IS NULL")
     shop.work("settle_callback", "query_stk")
-    assert shop.intents() == ["succeeded"]
+    assert shop.intents() == ["paid_no_receipt"], "Daraja says that it is paid, and not by which of the two"
+    assert shop.rows("SELECT count(*) FROM provider_receipt") == [(0,)]
+    assert shop.rows("SELECT provisional FROM entitlement") == [(True,)]
 
 
 def test_a_claimed_success_is_asked_about_until_it_is_proven(shop: Shop) -> None:

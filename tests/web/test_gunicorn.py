@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
+import socket
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -64,3 +68,53 @@ def test_a_chunked_body_that_makes_no_sense_is_the_senders_fault(
     )
     assert response.status_code == 400
     assert "bug" not in capfd.readouterr().err
+
+
+def _ask(address: tuple[str, int], request: bytes) -> tuple[str, dict[str, str], str]:
+    """The status line, the headers and the body of a real answer."""
+    with socket.create_connection(address, timeout=20) as wire:
+        wire.sendall(request)
+        answer = b""
+        while chunk := wire.recv(65536):
+            answer += chunk
+    head, _, body = answer.decode().partition("\r\n\r\n")
+    status, *headers = head.split("\r\n")
+    return status, dict(header.split(": ", 1) for header in headers), body
+
+
+def test_what_gunicorn_refuses_is_said_in_our_words(own_database: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.py", "wsgi:app"]
+    environ = os.environ | own_database | {"PORT": "0", "WEB_WORKERS": "1", "PYTHONPATH": f"{ROOT}:{ROOT}/platform"}
+    with subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True) as web:
+        try:
+            assert web.stderr is not None
+            port = next(int(found[1]) for line in web.stderr if (found := re.search(r"Listening at: .*:(\d+)", line)))
+            _refused_in_our_words(("127.0.0.1", port))
+        finally:
+            web.terminate()
+            log = web.communicate(timeout=30)[1]
+    assert "unreadable request: LimitRequestLine" in log
+    assert "+254712345678" not in log
+
+
+def _refused_in_our_words(address: tuple[str, int]) -> None:
+    tail = b" HTTP/1.1\r\nHost: staff.wavu.test\r\nConnection: close\r\n"
+    for status, english, swahili, request in (
+        (414, "too long", "ndefu mno", b"GET /?phone=+254712345678&q=" + b"x" * 5_000 + tail + b"\r\n"),
+        (414, "too long", "ndefu mno", b"GET /" + b"x" * 60_000 + tail + b"\r\n"),
+        (431, "Delete the cookies", "Futa vidakuzi", b"GET /" + tail + b"Cookie: " + b"x" * 9_000 + b"\r\n\r\n"),
+        (431, "Delete the cookies", "Futa vidakuzi", b"GET /" + tail + b"A: b\r\n" * 100 + b"\r\n"),
+        (400, "not understood", "halikueleweka", b"G@T /<script>" + tail + b"\r\n"),
+        (400, "not understood", "halikueleweka", b"GET / HTTP/1.1\r\nbad header\r\n\r\n"),
+        (501, "not understood", "halikueleweka", b"POST /" + tail + b"Transfer-Encoding: ours\r\n\r\n"),
+    ):
+        line, headers, body = _ask(address, request)
+        assert line.startswith(f"HTTP/1.1 {status} "), request[:40]
+        assert english in body
+        assert swahili in body
+        assert headers["Content-Type"] == "text/plain; charset=utf-8"
+        assert headers["Connection"] == "close"
+        assert "xxx" not in body
+        assert "<" not in body
+    line, headers, _ = _ask(address, b"GET /sign-in" + tail + b"\r\n")
+    assert line == "HTTP/1.1 200 OK", "and goes on"

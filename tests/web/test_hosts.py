@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 from flask import Flask
 
@@ -10,6 +12,7 @@ from tests.world import CONSOLE_HOST, STAFF_HOST, World
 from wavu import tenancy
 from wavu.db import transaction
 from wavu.tenancy import PLATFORM_ID, NameKind, tenant_scope
+from wavu.web.security import flood
 
 
 @pytest.mark.parametrize(
@@ -110,3 +113,64 @@ def test_languages(world: World, browser: Browser) -> None:
         .get(world.b.host, headers={"Accept-Language": "sw-KE,sw;q=0.9,en;q=0.5"})
         .text
     )
+
+
+@pytest.mark.parametrize("path", ["/no-such-page", "/team/x", "/assets/none.css"])
+@pytest.mark.parametrize("team", ["staff", "isp"])
+def test_who_is_signed_in_finds_the_way_back_from_a_page_that_is_not_there(
+    world: World, browser: Browser, path: str, team: str
+) -> None:
+    if team == "staff":
+        host, someone, entry, brand = STAFF_HOST, world.admin, "ISPs", "Wavu"
+    else:
+        host, someone, entry, brand = CONSOLE_HOST, world.a.owner, "Team", world.a.name
+    browser.sign_in(host, someone, world)
+    assert browser.get(host, path).status_code == 404
+    nav = browser.page.find("nav", {"class": "nav"})
+    assert nav is not None
+    assert entry in nav.get_text(" ")
+    assert someone.email in browser.text
+    assert browser.page.find("a", {"class": "button"}, href="/") is not None
+    title = browser.page.title
+    assert title is not None
+    assert path.startswith("/assets") or brand in title.get_text()
+
+
+def test_an_address_that_floods_a_host_is_told_to_wait_there_and_not_elsewhere(
+    world: World, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flood, "limits", {7200: 3})
+    flooder = {"REMOTE_ADDR": "198.51.100.99"}
+    answers = [browser.get(world.a.host, environ_base=flooder) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+    assert answers[3].headers["Retry-After"] == "60"
+    assert browser.get(world.b.host, environ_base=flooder).status_code == 200
+    assert browser.get(world.a.host, environ_base={"REMOTE_ADDR": "198.51.100.98"}).status_code == 200
+
+
+def test_what_is_not_there_names_nobody_to_a_stranger_and_nothing_forbidden_to_a_colleague(
+    world: World, browser: Browser
+) -> None:
+    assert browser.get(CONSOLE_HOST, "/no-such-page").status_code == 404
+    assert browser.page.find("nav", {"class": "nav"}) is None
+    assert "Wavu" in browser.page.title.get_text()  # type: ignore[union-attr]
+    browser.sign_in(CONSOLE_HOST, world.a.owner)
+    for page in (f"/team/invitations/{uuid4()}/revoke", "/no-such-page"):
+        browser.post(CONSOLE_HOST, page)
+        assert world.b.name not in browser.text
+
+
+def test_an_error_page_whose_frame_breaks_is_the_plain_one(
+    world: World, browser: Browser, monkeypatch: pytest.MonkeyPatch, app: Flask
+) -> None:
+    browser.sign_in(CONSOLE_HOST, world.a.owner)
+
+    def broken() -> str:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(app.jinja_env.globals, "csrf", broken)
+    app.jinja_env.cache.clear()  # type: ignore[union-attr]
+    response = browser.get(CONSOLE_HOST, "/no-such-page")
+    app.jinja_env.cache.clear()  # type: ignore[union-attr]
+    assert response.status_code == 404
+    assert "Nothing here" in response.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import datetime, timedelta
 
@@ -10,7 +11,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, text
 
-from tests.browser_client import Browser
+from tests.browser_client import Browser, without_tokens
 from tests.world import CONSOLE_HOST, PASSWORD, STAFF_HOST, Isp, Someone, World
 from wavu import accounts, clock
 from wavu.accounts import LoginAttempt, Membership, SignIn
@@ -87,7 +88,7 @@ def test_staff_without_a_second_factor_set_one_up_before_anything_else(world: Wo
     shown = browser.page.find(id="secret")
     assert shown is not None
     secret = re.sub(r"\s", "", str(shown.get("value") or shown.get_text()))
-    assert browser.post(STAFF_HOST, "/second-factor", {"code": "12 34"}).status_code == 422
+    assert browser.post(STAFF_HOST, "/second-factor", {"code": "12 34"}).status_code == 401
     with clock.fixed(clock.now()):
         response = browser.post(STAFF_HOST, "/second-factor", {"code": pyotp.TOTP(secret).at(clock.now())})
     codes = re.findall(r"[0-9A-Z]{4}-[0-9A-Z]{4}-[0-9A-Z]{4}", response.text)
@@ -122,6 +123,7 @@ def test_guessing_is_slowed_down_and_the_owner_at_home_is_not(world: World, brow
         browser.post(CONSOLE_HOST, "/sign-in", {"email": world.a.owner.email, "password": "guess"}, environ_base=thief)
     right = {"email": world.a.owner.email, "password": PASSWORD}
     response = browser.post(CONSOLE_HOST, "/sign-in", right, environ_base=thief)
+    assert response.status_code == 429
     assert "Too many attempts" in response.text
     home = Browser(browser.client.application)
     home.get(CONSOLE_HOST, "/sign-in")
@@ -131,6 +133,46 @@ def test_guessing_is_slowed_down_and_the_owner_at_home_is_not(world: World, brow
     with tenant_scope(PLATFORM_ID), transaction():
         outcomes = [attempt.outcome for attempt in accounts.login_history(world.a.owner.id)]
     assert outcomes.count("refused") == 5
+
+
+@pytest.mark.parametrize("accept", ["text/html", "application/json"])
+def test_too_many_guesses_say_when_to_try_again_and_not_who_exists(world: World, app: Flask, accept: str) -> None:
+    answers = []
+    for email in (world.a.owner.email, world.a.owner.email.replace("owner", "nobod")):
+        browser = Browser(app)
+        browser.get(CONSOLE_HOST, "/sign-in")
+        for guess in range(6):
+            form = {"email": email, "password": f"guess {guess}"}
+            response = browser.post(CONSOLE_HOST, "/sign-in", form, headers={"Accept": accept})
+            assert response.status_code == (401 if guess < 5 else 429)
+            assert ("Retry-After" in response.headers) is (guess == 5)
+        answers.append((dict(response.headers) | {"Set-Cookie": ""}, without_tokens(response.text).replace(email, "")))
+    assert answers[0] == answers[1]
+    headers, text = answers[0]
+    assert headers["Retry-After"] == "900"
+    assert "Too many attempts. Wait 15 minutes" in text
+    assert headers["Content-Type"].startswith(accept)
+    if accept == "application/json":
+        assert json.loads(text)["error"] | {"title": "", "message": ""} == {
+            "status": 429, "code": "too_many_attempts", "title": "", "message": "", "reference": None,
+            "retry_after": 900,
+        }  # fmt: skip
+
+
+def test_too_many_codes_and_passwords_of_someone_signed_in_are_429_too(world: World, app: Flask) -> None:
+    staff, owner = Browser(app), Browser(app)
+    staff.get(STAFF_HOST, "/sign-in")
+    staff.post(STAFF_HOST, "/sign-in", {"email": world.staff.email, "password": PASSWORD})
+    staff.get(STAFF_HOST, "/sign-in/code")
+    codes = [staff.post(STAFF_HOST, "/sign-in/code", {"code": "000000"}) for _ in range(6)]
+    owner.sign_in(CONSOLE_HOST, world.a.owner)
+    owner.get(CONSOLE_HOST, "/account")
+    change = {"current_password": "a guess", "new_password": "three unrelated words here"}
+    changes = [owner.post(CONSOLE_HOST, "/account/password", change) for _ in range(5)]
+    proofs = [owner.post(CONSOLE_HOST, "/prove", {"password": PASSWORD})]
+    for refused in (codes, changes + proofs):
+        assert [response.status_code for response in refused] == [401] * 5 + [429]
+        assert refused[-1].headers["Retry-After"] == "900"
 
 
 def test_cookies_do_not_travel_between_hosts_or_surfaces(world: World, browser: Browser) -> None:
@@ -257,6 +299,26 @@ def test_changing_the_password_asks_for_the_old_one_and_tells_by_mail(world: Wor
     assert browser.post(CONSOLE_HOST, "/account/password", change).location == "/account"
     with tenant_scope(PLATFORM_ID):
         assert [row.payload["what"] for row in _mailed("tell_credential_changed")] == ["password"]
+
+
+@pytest.mark.parametrize("host", [STAFF_HOST, CONSOLE_HOST])
+def test_whose_account_changed_can_take_it_back_where_they_sign_in(
+    world: World, browser: Browser, sent: list[str], host: str
+) -> None:
+    someone = world.admin if host == STAFF_HOST else world.a.owner
+    with tenant_scope(PLATFORM_ID), transaction():
+        accounts.set_password(accounts.find_person(someone.id), "four blue elephants")
+    with tenant_scope(PLATFORM_ID):
+        (row,) = _mailed("tell_credential_changed")
+        with transaction():
+            call = next(outreach.tell_credential_changed(row.payload))
+        call()
+    assert f"https://{host}/forgot" in sent[0]
+    browser.get(host, _link(sent[0]))
+    browser.post(host, "/forgot", {"email": someone.email})
+    make_resets()
+    with tenant_scope(PLATFORM_ID):
+        assert len(_mailed("send_password_reset")) == 1, "there is a link to follow"
 
 
 def test_the_second_factor_needs_a_fresh_password_and_staff_keep_theirs(world: World, browser: Browser) -> None:

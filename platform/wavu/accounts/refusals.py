@@ -18,8 +18,14 @@ class WrongPassword(Refused):
 
 
 class TooManyAttempts(Refused):
+    """Said of an address that nobody has, too: it is counted alike."""
+
     kind = Kind.TOO_MANY
     message = N_("Too many attempts. Wait %(minutes)s minutes and try again, or reset your password.")
+
+    @property
+    def retry_after_seconds(self) -> int:
+        return int(self.facts["minutes"]) * 60
 
 
 class WrongCode(Refused):

@@ -19,9 +19,9 @@ def _may(*permissions: str) -> frozenset[str]:
 _READ = _may("home.see", "team.see")
 
 ISP_ROLES = {
-    "owner": Role(N_("Owner"), _READ | _may("team.manage", "audit.see", "mpesa.see")),
-    "manager": Role(N_("Manager"), _READ | _may("audit.see", "mpesa.see")),
-    "cashier": Role(N_("Cashier"), _READ),
+    "owner": Role(N_("Owner"), _READ | _may("team.manage", "audit.see", "mpesa.see", "money.see", "money.match")),
+    "manager": Role(N_("Manager"), _READ | _may("audit.see", "mpesa.see", "money.see", "money.match")),
+    "cashier": Role(N_("Cashier"), _READ | _may("money.see")),
     "support": Role(N_("Support"), _READ),
     "technician": Role(N_("Technician"), _READ),
     "network": Role(N_("Network engineer"), _READ),

@@ -12,11 +12,11 @@ from wtforms import PasswordField, SelectField
 
 from wavu import accounts
 from wavu.accounts import SecondFactorRequired, WeakPassword
-from wavu.errors import N_
+from wavu.errors import N_, Refused
 from wavu.signin.auth import show_codes
 from wavu.web.access import signed_in
 from wavu.web.devices import describe
-from wavu.web.forms import BaseForm, choices, name_field, required, show_refusal
+from wavu.web.forms import BaseForm, choices, name_field, required, show_form, show_refusal
 from wavu.web.i18n import LOCALES
 
 bp = Blueprint("account", __name__, url_prefix="/account")
@@ -46,7 +46,7 @@ def show() -> ResponseReturnValue:
 
 
 def _page(
-    profile: ProfileForm | None = None, password: ChangePasswordForm | None = None, status: int = 200
+    profile: ProfileForm | None = None, password: ChangePasswordForm | None = None, refusal: Refused | None = None
 ) -> ResponseReturnValue:
     person, row = g.signed_in.person, g.signed_in.row
     credential = accounts.credential_of(person.id)
@@ -80,7 +80,7 @@ def _page(
             for attempt in accounts.login_history(person.id)
         ],
     )
-    return page, status
+    return show_form(page, refusal)
 
 
 @bp.post("/profile")
@@ -88,7 +88,7 @@ def _page(
 def save_profile() -> ResponseReturnValue:
     form = ProfileForm(request.form)
     if not form.validate():
-        return _page(profile=form, status=422)
+        return _page(profile=form)
     person = g.signed_in.person
     person.name, person.locale = form.name.data, form.locale.data
     session.pop("locale", None)
@@ -104,7 +104,7 @@ def change_password() -> ResponseReturnValue:
         refusal = accounts.prove_again(g.signed_in, form.current_password.data or "", g.place)
         if refusal is not None:
             show_refusal(form, refusal, "current_password")
-            return _page(password=form, status=401)
+            return _page(password=form, refusal=refusal)
         try:
             accounts.set_password(g.signed_in.person, form.new_password.data or "")
         except WeakPassword as weak:
@@ -113,7 +113,7 @@ def change_password() -> ResponseReturnValue:
             accounts.end_other_sessions(g.signed_in.person.id, keep=g.signed_in.row.id)
             flash(_("Your password is changed. You are signed out everywhere else."), "ok")
             return redirect(url_for("account.show"))
-    return _page(password=form, status=422)
+    return _page(password=form)
 
 
 @bp.post("/recovery-codes")

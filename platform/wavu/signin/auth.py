@@ -19,7 +19,7 @@ from wavu.db import savepoint
 from wavu.errors import Refused
 from wavu.tenancy import Tenant
 from wavu.web.access import public, signed_in
-from wavu.web.forms import BaseForm, email_field, name_field, required, show_refusal
+from wavu.web.forms import BaseForm, email_field, name_field, required, show_form, show_refusal
 from wavu.web.sessions import forget, remember, remember_pending
 
 bp = Blueprint("auth", __name__)
@@ -78,11 +78,11 @@ def sign_in() -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(local_path(form.next.data) or home_url())
     if request.method != "POST" or not form.validate():
-        return render_template("auth/sign_in.html", form=form), 422 if request.method == "POST" else 200
+        return show_form(render_template("auth/sign_in.html", form=form))
     result = accounts.authenticate(form.email.data or "", form.password.data or "", g.place)
     if isinstance(result, Refused):
         show_refusal(form, result)
-        return render_template("auth/sign_in.html", form=form), 401
+        return show_form(render_template("auth/sign_in.html", form=form), result)
     token, row = result
     target = local_path(form.next.data)
     if row.stage == "complete":
@@ -113,19 +113,15 @@ def second_factor() -> ResponseReturnValue:
     pending, using_recovery = _pending("second_factor"), "recovery" in request.args
     if pending is None:
         return redirect(url_for("auth.sign_in"))
-    form = CodeForm(request.form)
-    status = 200
-    if request.method == "POST":
-        status = 422
-        if form.validate():
-            refusal = accounts.pass_second_factor(pending, form.code.data or "", g.place)
-            if refusal is None:
-                return _enter(pending, session["pending"])
-            show_refusal(form, refusal, "code")
-            status = 401
+    form, refusal = CodeForm(request.form), None
+    if request.method == "POST" and form.validate():
+        refusal = accounts.pass_second_factor(pending, form.code.data or "", g.place)
+        if refusal is None:
+            return _enter(pending, session["pending"])
+        show_refusal(form, refusal, "code")
     switch = url_for("auth.second_factor", recovery=None if using_recovery else "1")
     page = render_template("auth/second_factor.html", form=form, using_recovery=using_recovery, switch_url=switch)
-    return page, status
+    return show_form(page, refusal)
 
 
 @bp.route("/second-factor", methods=["GET", "POST"])
@@ -140,16 +136,15 @@ def enrol_second_factor() -> ResponseReturnValue:
         return redirect(url_for("auth.reauthenticate", next=url_for("auth.enrol_second_factor")))
     if pending is None and accounts.credential_of(signed.person.id).has_second_factor:
         return redirect(url_for("account.show"))
-    form, status = CodeForm(request.form), 200
-    if request.method == "POST":
-        status = 422
-        if form.validate():
-            codes = accounts.complete_enrolment(signed, form.code.data or "", g.place)
-            if not isinstance(codes, Refused):
-                if pending is not None:
-                    remember(session["pending"], signed)
-                return show_codes(codes, enrolling=True)
-            show_refusal(form, codes, "code")
+    form, refusal = CodeForm(request.form), None
+    if request.method == "POST" and form.validate():
+        codes = accounts.complete_enrolment(signed, form.code.data or "", g.place)
+        if not isinstance(codes, Refused):
+            if pending is not None:
+                remember(session["pending"], signed)
+            return show_codes(codes, enrolling=True)
+        refusal = codes
+        show_refusal(form, refusal, "code")
     secret, address = accounts.begin_enrolment(signed.person)
     page = render_template(
         "auth/enrol_second_factor.html",
@@ -159,7 +154,7 @@ def enrol_second_factor() -> ResponseReturnValue:
         required=g.site.surface == "backoffice",
         cancel_url=None if pending is not None else url_for("account.show"),
     )
-    return page, status
+    return show_form(page, refusal)
 
 
 def show_codes(codes: list[str], *, enrolling: bool) -> str:
@@ -177,17 +172,15 @@ def recovery_codes_saved() -> ResponseReturnValue:
 @bp.route("/prove", methods=["GET", "POST"])
 @signed_in()
 def reauthenticate() -> ResponseReturnValue:
-    form, status = ProveForm(request.form), 200
+    form, refusal = ProveForm(request.form), None
     target = local_path(request.args.get("next")) or url_for("account.show")
-    if request.method == "POST":
-        status = 422
-        if form.validate():
-            refusal = accounts.prove_again(g.signed_in, form.password.data or "", g.place)
-            if refusal is None:
-                return redirect(target)
-            show_refusal(form, refusal, "password")
-            status = 401
-    return render_template("auth/reauthenticate.html", form=form, cancel_url=url_for("account.show")), status
+    if request.method == "POST" and form.validate():
+        refusal = accounts.prove_again(g.signed_in, form.password.data or "", g.place)
+        if refusal is None:
+            return redirect(target)
+        show_refusal(form, refusal, "password")
+    page = render_template("auth/reauthenticate.html", form=form, cancel_url=url_for("account.show"))
+    return show_form(page, refusal)
 
 
 @bp.route("/forgot", methods=["GET", "POST"])
@@ -197,27 +190,25 @@ def forgot() -> ResponseReturnValue:
     if request.method == "POST" and form.validate():
         accounts.ask_password_reset(form.email.data or "", g.site.surface)
         return render_template("auth/forgot_sent.html", email=form.email.data, valid_minutes=20)
-    return render_template("auth/forgot.html", form=form), 422 if request.method == "POST" else 200
+    return show_form(render_template("auth/forgot.html", form=form))
 
 
 @bp.route("/reset/<token>", methods=["GET", "POST"])
 @public()
 def reset(token: str) -> ResponseReturnValue:
     accounts.reset_of(token)
-    form, status = PasswordForm(request.form), 200
-    if request.method == "POST":
-        status = 422
-        if form.validate():
-            try:
-                with savepoint():
-                    accounts.reset_password(token, form.password.data or "")
-            except WeakPassword as refusal:
-                show_refusal(form, refusal, "password")
-            else:
-                forget()
-                flash(_("Your new password is set. Sign in with it."), "ok")
-                return redirect(url_for("auth.sign_in"))
-    return render_template("auth/reset.html", form=form), status
+    form = PasswordForm(request.form)
+    if request.method == "POST" and form.validate():
+        try:
+            with savepoint():
+                accounts.reset_password(token, form.password.data or "")
+        except WeakPassword as refusal:
+            show_refusal(form, refusal, "password")
+        else:
+            forget()
+            flash(_("Your new password is set. Sign in with it."), "ok")
+            return redirect(url_for("auth.sign_in"))
+    return show_form(render_template("auth/reset.html", form=form))
 
 
 @bp.route("/join/<token>", methods=["GET", "POST"])
@@ -226,22 +217,19 @@ def join(token: str) -> ResponseReturnValue:
     offer = accounts.offer_of(token)
     known = offer.person is not None
     form = ConfirmForm(request.form) if known else JoinForm(request.form, name=offer.invitation.name)
-    status = 200
-    if request.method == "POST":
-        status = 422
-        if form.validate():
-            try:
-                with savepoint():
-                    accounts.accept(
-                        token,
-                        name="" if known else form["name"].data,
-                        password="" if known else form["password"].data,
-                    )
-            except WeakPassword as refusal:
-                show_refusal(form, refusal, "password")
-            else:
-                flash(_("Welcome to the team. Sign in to begin."), "ok")
-                return redirect(url_for("auth.sign_in"))
+    if request.method == "POST" and form.validate():
+        try:
+            with savepoint():
+                accounts.accept(
+                    token,
+                    name="" if known else form["name"].data,
+                    password="" if known else form["password"].data,
+                )
+        except WeakPassword as refusal:
+            show_refusal(form, refusal, "password")
+        else:
+            flash(_("Welcome to the team. Sign in to begin."), "ok")
+            return redirect(url_for("auth.sign_in"))
     role = accounts.roles_of(offer.tenant.kind)[offer.invitation.role]
     invitation = {
         "tenant_name": offer.tenant.name,
@@ -249,7 +237,7 @@ def join(token: str) -> ResponseReturnValue:
         "inviter": offer.invitation.invited_by,
     }
     page = render_template("auth/accept_invitation.html", form=form, invitation=invitation, joining=offer.person)
-    return page, status
+    return show_form(page)
 
 
 @bp.get("/choose")

@@ -81,10 +81,19 @@ def _misdirected(error: MisdirectedRequest) -> Response:
     return Response(f"{error.description}\n", status=421, mimetype="text/plain")
 
 
+def refused_on(page: str, refusal: Refused) -> Response:
+    """The answer to a form that a business no stands on already; to a machine, the same no as JSON."""
+    return _answer(_problem_of(refusal), page)
+
+
 def _refused(error: Refused) -> Response:
-    status = STATUS[error.kind]
+    return _answer(_problem_of(error))
+
+
+def _problem_of(refusal: Refused) -> Problem:
+    status = STATUS[refusal.kind]
     title = _(_TITLES.get(status, N_("This cannot be done")))
-    return _answer(Problem(status, error.code, title, words_of(error), None, None))
+    return Problem(status, refusal.code, title, words_of(refusal), None, refusal.retry_after_seconds)
 
 
 def _csrf(error: CSRFError) -> Response:
@@ -95,14 +104,14 @@ def _csrf(error: CSRFError) -> Response:
 def _http(error: HTTPException) -> Response:
     if error.response is not None:
         return make_response(error.response)
-    status = error.code or 500
+    status, retry_after = error.code or 500, getattr(error, "retry_after", None)
     if status == 503:
-        return _unavailable(getattr(error, "retry_after", None) or 5)
+        return _unavailable(retry_after or 5)
     if 300 <= status < 400:
         return make_response(error.get_response())
     code = HTTPStatus(status).phrase.lower().replace(" ", "_")
     title, advice = _(_TITLES.get(status, N_("That did not work"))), _(_ADVICE.get(status, _ADVICE[400]))
-    response = _answer(Problem(status, code, title, advice, None, None))
+    response = _answer(Problem(status, code, title, advice, None, retry_after))
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(error.valid_methods)
     return response
@@ -122,14 +131,14 @@ def _unavailable(retry_after: int) -> Response:
     return _answer(Problem(503, "unavailable", _(_TITLES[503]), _(_ADVICE[503]), None, retry_after))
 
 
-def _answer(problem: Problem) -> Response:
+def _answer(problem: Problem, page: str | None = None) -> Response:
     site: Site | None = request.environ.get("wavu.site")
     if site is None:
         response = Response(f"{problem.title}. {problem.message}\n", mimetype="text/plain")
     elif request.accept_mimetypes.best_match(["text/html", "application/json"]) == "application/json":
         response = jsonify(error=problem._asdict())
     else:
-        response = make_response(_page(site, problem))
+        response = make_response(page if page is not None else _page(site, problem))
     response.status_code = problem.status
     if problem.retry_after:
         response.headers["Retry-After"] = str(problem.retry_after)
@@ -139,9 +148,10 @@ def _answer(problem: Problem) -> Response:
 def _page(site: Site, problem: Problem) -> str | Response:
     """The surface's own page, or the plain one where that fails too: an error page must not need the database."""
     renderer: Renderer | None = current_app.extensions["error_pages"].get(site.surface)
-    if renderer is not None and g.get("tenant") is not None:
-        try:
+    try:
+        if renderer is not None and g.get("tenant") is not None:
             return renderer(problem)
-        except Exception as error:  # noqa: BLE001 - whatever breaks it, the plain page still stands
-            log.warning("error page fell back", surface=site.surface, error=type(error).__name__)
-    return render_template("errors/error.html", **problem._asdict())
+        return render_template("errors/error.html", **problem._asdict())
+    except Exception as error:  # noqa: BLE001 - whatever breaks it, the plain page still stands
+        log.warning("error page fell back", surface=site.surface, error=type(error).__name__)
+    return render_template("errors/error.html", **problem._asdict(), person=None)

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from email_validator import EmailNotValidError, validate_email
+from flask import request
+from flask.typing import ResponseReturnValue
 from flask_babel import lazy_gettext as _l
 from wtforms import EmailField, Form, HiddenField, PasswordField, StringField, TextAreaField
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]
@@ -14,7 +16,7 @@ from wtforms.validators import DataRequired, Length, StopValidation, ValidationE
 
 from wavu.errors import Refused
 from wavu.texts import is_seen, tidy
-from wavu.web.errors import words_of
+from wavu.web.errors import refused_on, words_of
 from wavu.web.i18n import FormTexts
 
 
@@ -68,6 +70,14 @@ def show_refusal(form: BaseForm, refusal: Refused, field: str | None = None) -> 
         form.form_errors.append(words_of(refusal))
     else:
         form[field].errors = [*form[field].errors, words_of(refusal)]
+
+
+def show_form(page: str, refusal: Refused | None = None) -> ResponseReturnValue:
+    """The answer with a form's page: as it was asked for, with what is wrong in its fields, or with the business no
+    that show_refusal() put there. A machine reads the no as JSON."""
+    if refusal is not None:
+        return refused_on(page, refusal)
+    return page, 422 if request.method == "POST" else 200
 
 
 def choices(pairs: Iterable[tuple[str, str]]) -> list[SelectChoice]:

@@ -35,6 +35,8 @@ def _guard() -> Any:
         raise TenantSuspended
     access = access_of(request.endpoint)
     if access is None:
+        if current_user.is_authenticated:
+            _dress()
         return None
     if access.scope == "platform" and g.signed_in is not None:
         # Read in a transaction of its own; from here on the request may change it.
@@ -50,10 +52,7 @@ def _admit_member(site: Site, who: str, scope: str) -> Response | None:
     """Finds the tenant that a signed-in person works for and what they may do there."""
     chosen = PLATFORM_ID if site.surface == "backoffice" else g.signed_in.row.chosen_tenant_id
     if scope == "platform" and chosen != PLATFORM_ID:
-        # Account pages carry the look of the ISP that was chosen, while the person belongs to it.
-        mine = accounts.tenants_of(g.signed_in.person.id)
-        g.tenant = next((tenant for tenant in mine if tenant.id == chosen), None)
-        g.can_switch = len(mine) > 1
+        _dress()
         return None if who == SIGNED_IN else abort(404)
     tenant = find_tenant(chosen) if chosen else None
     membership = accounts.membership_of(g.signed_in.person.id) if tenant else None
@@ -72,6 +71,13 @@ def _admit_member(site: Site, who: str, scope: str) -> Response | None:
     if who != SIGNED_IN and who not in g.permissions:
         raise NotAllowed
     return None
+
+
+def _dress() -> None:
+    """Pages in the platform's scope carry the look of the ISP that was chosen, while the person belongs to it."""
+    mine = accounts.tenants_of(g.signed_in.person.id)
+    g.tenant = next((tenant for tenant in mine if tenant.id == g.signed_in.row.chosen_tenant_id), None)
+    g.can_switch = len(mine) > 1
 
 
 def ask_to_sign_in() -> Response:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from typing import NamedTuple
@@ -61,7 +62,7 @@ class Probe:
             return {part: self._fresh(part) for part in parts}
 
     def _fresh(self, part: str) -> State:
-        at, state = self._known.get(part, (0.0, OK))
+        at, state = self._known.get(part, (-math.inf, OK))
         if time.monotonic() - at > 1:
             state = getattr(self, f"_{part}")()
             self._known[part] = (time.monotonic(), state)

@@ -6,9 +6,10 @@ import threading
 import time
 from collections import Counter
 
-from flask import Flask, Response, abort, request
+from flask import Flask, Response, request
 from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFProtect
+from werkzeug.exceptions import TooManyRequests
 
 from config import Settings
 from wavu.web.hosts import Site
@@ -81,7 +82,7 @@ def init_security(app: Flask, settings: Settings) -> None:
         site: Site | None = request.environ.get("wavu.site")
         # A few addresses of a payment provider speak for every tenant: hooks count what they do not know instead.
         if (site is None or site.surface != "hooks") and flood.is_from(_who()):
-            abort(429)
+            raise TooManyRequests(retry_after=60)
 
     csrf.init_app(app)
     limiter.init_app(app)

@@ -25,6 +25,7 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "team.role_changed": (N_("Role changed"), "%(name)s"),
     "team.removed": (N_("Removed from the team"), "%(name)s"),
     "account.second_factor_cleared": (N_("Two-step sign-in turned off for a person"), "%(email)s"),
+    "payment.matched": (N_("Payment matched to a customer"), "%(receipt)s"),
     "outbox.revived": (N_("Failed jobs tried again"), "%(job)s"),
     "outbox.closed": (N_("Failed job given up"), "%(job)s"),
     "vault.rotated": (N_("Encryption keys renewed"), ""),

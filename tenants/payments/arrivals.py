@@ -1,0 +1,59 @@
+"""What staff see of the money that came: receipts, and reports that nobody has proven."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import select
+
+from tenants.payments import c2b, callbacks
+from tenants.payments.models import InboundEvent, ProviderReceipt, SuspenseItem
+from wavu.db import db
+
+
+class Arrival(NamedTuple):
+    """A receipt, and what of its money lies in suspense, in cents."""
+
+    receipt: ProviderReceipt
+    left_cents: int
+    was_unmatched: bool
+
+
+class Unproven(NamedTuple):
+    """A payment that somebody reported, and that M-Pesa has not confirmed."""
+
+    receipt: str | None
+    amount_cents: int | None
+    reported_at: datetime
+
+
+def list_arrivals(*, before: UUID | None = None, receipt: str | None = None, limit: int = 50) -> list[Arrival]:
+    """The current tenant's receipts, newest first, paged by key: pass the last one's id as `before`. With `receipt`
+    those of that code only."""
+    query = (
+        select(ProviderReceipt, SuspenseItem.left_cents)
+        .outerjoin(SuspenseItem, SuspenseItem.receipt_id == ProviderReceipt.id)
+        .order_by(ProviderReceipt.id.desc())
+        .limit(limit)
+    )
+    if before is not None:
+        query = query.where(ProviderReceipt.id < before)
+    if receipt is not None:
+        query = query.where(ProviderReceipt.receipt == receipt)
+    return [Arrival(row[0], row[1] or 0, row[1] is not None) for row in db.session.execute(query)]
+
+
+def list_unproven(*, limit: int = 50) -> list[Unproven]:
+    """Reports that are held, newest first, without those whose receipt has been credited since."""
+    query = select(InboundEvent).where(InboundEvent.outcome == "held").order_by(InboundEvent.id.desc()).limit(limit)
+    found = [_unproven(event) for event in db.session.scalars(query)]
+    named = [claim.receipt for claim in found if claim.receipt]
+    known = set(db.session.scalars(select(ProviderReceipt.receipt).where(ProviderReceipt.receipt.in_(named))))
+    return [claim for claim in found if claim.receipt not in known]
+
+
+def _unproven(event: InboundEvent) -> Unproven:
+    said = callbacks.parse(event.body) if event.kind == "stk" else c2b.parse(event.body)
+    return Unproven(said.receipt if said else None, said.amount_cents if said else None, event.created_at)

@@ -1,0 +1,66 @@
+"""The inbox: what machines say is stored as it comes and answered at once; what it means is settled later.
+
+There is no signature. The path's token proves whom it is about; everything in the body is a claim (build sheet 21).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from uuid import UUID
+
+from flask import current_app
+from sqlalchemy import func
+from sqlalchemy.dialects.postgresql import insert
+
+from config import Settings
+from tenants.payments.models import InboundEvent
+from wavu import clock, ids
+from wavu.db import db
+
+MAX_BODY_BYTES = 64 * 1024
+
+
+def may_be_token(token: str) -> bool:
+    """Whether it looks like one of ours."""
+    return re.fullmatch(r"[0-9a-f]{64}", token, re.ASCII) is not None
+
+
+def store(
+    kind: str, body: bytes, peer: str | None, *, intent_id: UUID | None = None, mpesa_account_id: UUID | None = None
+) -> UUID | None:
+    """Stores an event of the current tenant and returns its id; None where the same body of the same owner is stored
+    already: it counts once."""
+    return db.session.scalar(
+        insert(InboundEvent)
+        .values(
+            id=ids.new_id(),
+            tenant_id=func.app.tenant_id(),
+            kind=kind,
+            intent_id=intent_id,
+            mpesa_account_id=mpesa_account_id,
+            body_digest=hashlib.sha256(_canonical(body)).digest(),
+            body=body,
+            peer=peer,
+            created_at=clock.now(),
+        )
+        .on_conflict_do_nothing()
+        .returning(InboundEvent.id)
+    )
+
+
+def _canonical(body: bytes) -> bytes:
+    """The same for two copies that differ in spaces and order only."""
+    try:
+        return json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")).encode()
+    except (ValueError, RecursionError):
+        return body
+
+
+def comes_from_daraja(environment: str, peer: str | None) -> bool:
+    """Whether the sender's address is on the list. A score, not a proof; in the rehearsal the simulator is local."""
+    settings: Settings = current_app.extensions["settings"]
+    if environment == "rehearsal":
+        return peer in {"127.0.0.1", "::1"}
+    return peer in settings.daraja_callback_addresses
