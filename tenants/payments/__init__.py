@@ -11,13 +11,13 @@ from tenants.payments.callbacks import receive as receive_callback
 from tenants.payments.events import CallbackArrived, PaymentReported, StkAsked
 from tenants.payments.inbox import MAX_BODY_BYTES, may_be_token
 from tenants.payments.models import InboundEvent, PaymentIntent, ProviderReceipt, ReceiptWitness
-from tenants.payments.pull import LONGEST, ask_for, pull_payments, tenants_with_pull
+from tenants.payments.pull import LONGEST, ask_for, pull_payments, tenants_with_pull, store_statement_row
 from tenants.payments.receipts import Settled
 from tenants.payments.refusals import MoreThanLeft, PromptOpen, TooManyPrompts
 from tenants.payments.settle import PaidNoReceipt, settle_callback, settle_query, settle_report
 from tenants.payments.stk import OPEN, PROMPT_SECONDS, latest_intent, query_stk, request_stk, send_stk, wait_after
 from tenants.payments.suggestions import Suggestion, suggest_owners
-from tenants.payments.suspense import Unmatched, find_unmatched, list_unmatched, match
+from tenants.payments.suspense import Unmatched, find_unmatched, list_unmatched, match, owner_found, take_out
 
 __all__ = [
     "LONGEST",
@@ -48,6 +48,7 @@ __all__ = [
     "list_unproven",
     "match",
     "may_be_token",
+    "owner_found",
     "pull_payments",
     "query_stk",
     "receive_callback",
@@ -57,7 +58,9 @@ __all__ = [
     "settle_callback",
     "settle_query",
     "settle_report",
+    "store_statement_row",
     "suggest_owners",
+    "take_out",
     "tenants_with_pull",
     "validate",
     "wait_after",

@@ -171,17 +171,26 @@ def _post_reversal(row: StatementRow, receipt: ProviderReceipt) -> UUID:
     """Takes money that is gone out of the wallet, as far as it goes, and makes the rest a debt; out of suspense where
     nobody is known to own it. Returns the posting, which may be an earlier one: a receipt is taken back once."""
     key, back = f"srev:{receipt.receipt}", -row.amount_cents
+    earlier = db.session.scalar(select(LedgerTransaction.id).where(LedgerTransaction.key == key))
+    if earlier is not None:
+        return earlier
+    waiting = payments.take_out(receipt.id, back)
+    owner = receipt.subscriber_id or payments.owner_found(receipt.id)
     for _ in range(_TRIES):
-        left = ledger.SUSPENSE if receipt.subscriber_id is None else ledger.wallet(receipt.subscriber_id)
-        there = min(back, max(0, ledger.balance(left)))
-        owed = ledger.receivable(receipt.subscriber_id or receipt.id)
-        legs = [Leg(ledger.mpesa(row.shortcode_group), back), Leg(left, -there), Leg(owed, there - back)]
+        there = 0 if owner is None else min(back - waiting, max(0, ledger.balance(ledger.wallet(owner))))
+        legs = [
+            Leg(ledger.mpesa(row.shortcode_group), back),
+            Leg(ledger.SUSPENSE, -waiting),
+            Leg(ledger.wallet(owner or receipt.id), -there),
+            Leg(ledger.receivable(owner or receipt.id), waiting + there - back),
+        ]
         facts = {"receipt": receipt.receipt, "reversal": row.receipt, "source": "statement"}
         try:
             posted = ledger.post("reversed_outside", key, [leg for leg in legs if leg.amount_cents], facts=facts)
         except NotEnoughMoney:  # It was spent meanwhile.
             continue
-        return posted or db.session.scalars(select(LedgerTransaction.id).where(LedgerTransaction.key == key)).one()
+        assert posted is not None
+        return posted
     raise NotEnoughMoney
 
 

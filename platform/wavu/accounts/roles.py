@@ -17,10 +17,13 @@ def _may(*permissions: str) -> frozenset[str]:
 
 
 _READ = _may("home.see", "team.see")
+_BOOKS = _may("books.close")
 
 ISP_ROLES = {
-    "owner": Role(N_("Owner"), _READ | _may("team.manage", "audit.see", "mpesa.see", "money.see", "money.match")),
-    "manager": Role(N_("Manager"), _READ | _may("audit.see", "mpesa.see", "money.see", "money.match")),
+    "owner": Role(
+        N_("Owner"), _READ | _BOOKS | _may("team.manage", "audit.see", "mpesa.see", "money.see", "money.match")
+    ),
+    "manager": Role(N_("Manager"), _READ | _BOOKS | _may("audit.see", "mpesa.see", "money.see", "money.match")),
     "cashier": Role(N_("Cashier"), _READ | _may("money.see")),
     "support": Role(N_("Support"), _READ),
     "technician": Role(N_("Technician"), _READ),

@@ -30,6 +30,15 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "outbox.closed": (N_("Failed job given up"), "%(job)s"),
     "vault.rotated": (N_("Encryption keys renewed"), ""),
     "mpesa.account_added": (N_("M-Pesa account added"), N_("Shortcode %(shortcode)s")),
+    "books.statement_imported": (N_("Statement imported"), N_("%(shortcode)s, %(rows)s movements")),
+    "books.credited_from_statement": (N_("Payment credited from a statement"), "%(receipt)s"),
+    "books.difference_accepted": (N_("Difference explained"), "%(day)s, %(about)s: %(note)s"),
+    "books.case_opened": (N_("Case opened"), "%(day)s, %(about)s: %(note)s"),
+    "books.case_resolved": (N_("Case closed"), "%(day)s, %(about)s: %(note)s"),
+    "books.reversal_booked": (N_("Outside reversal booked"), "%(day)s, %(about)s"),
+    "books.day_closed": (N_("Day closed"), "%(day)s"),
+    "books.report_exported": (N_("Payments exported"), N_("%(first)s to %(last)s")),
+    "access.ended": (N_("Access ended: the payment was taken back"), "%(receipt)s"),
     "router.added": (N_("Router added"), N_("%(name)s at %(address)s")),
 }
 
