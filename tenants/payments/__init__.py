@@ -11,7 +11,7 @@ from tenants.payments.callbacks import receive as receive_callback
 from tenants.payments.events import CallbackArrived, PaymentReported, StkAsked
 from tenants.payments.inbox import MAX_BODY_BYTES, may_be_token
 from tenants.payments.models import InboundEvent, PaymentIntent, ProviderReceipt, ReceiptWitness
-from tenants.payments.pull import LONGEST, ask_for, pull_payments, tenants_with_pull, store_statement_row
+from tenants.payments.pull import LONGEST, ask_for, pull_payments, store_statement_row, tenants_with_pull
 from tenants.payments.receipts import Settled
 from tenants.payments.refusals import MoreThanLeft, PromptOpen, TooManyPrompts
 from tenants.payments.settle import PaidNoReceipt, settle_callback, settle_query, settle_report

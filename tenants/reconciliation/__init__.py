@@ -24,11 +24,12 @@ from tenants.reconciliation.imports import (
 from tenants.reconciliation.matching import KINDS, DayMatch, Difference, match, period_of
 from tenants.reconciliation.models import DayCheck, DayClose, DifferenceDecision, Statement, StatementRow
 from tenants.reconciliation.refusals import AlreadyClosed, DifferencesLeft, NotOver, StillPosting
-from tenants.reconciliation.reports import REPORTS, Line, Payment, payments_page, report, walk
+from tenants.reconciliation.reports import PAGE, REPORTS, Line, Payment, payments_page, report, walk
 
 __all__ = [
     "KINDS",
     "MAX_STATEMENT_BYTES",
+    "PAGE",
     "REPORTS",
     "AlreadyClosed",
     "DayCheck",

@@ -163,7 +163,7 @@ def first_broken_seal() -> str | None:
     by the audit trail, which names it.
     """
     db.session.execute(_LONG)
-    closes = dict(db.session.execute(select(DayClose.sequence, DayClose.day).order_by(DayClose.sequence)).tuples())
+    closes = {sequence: day for sequence, day in db.session.execute(select(DayClose.sequence, DayClose.day))}
     for sequence in range(1, max(closes, default=0) + 1):
         if not db.session.execute(text("SELECT app.seal_holds(:n)"), {"n": sequence}).scalar_one():
             return f"{closes.get(sequence, 'missing')} (close {sequence})"

@@ -14,7 +14,17 @@ from tenants import ledger, reconciliation
 from tenants.reconciliation.models import StatementRow
 from tenants.reconciliation.refusals import OfAnotherShortcode, SaysOtherwise, StatementUnreadable
 from tests.reconciliation.books import (
-    DAY, MIDNIGHT, Moved, bought, credited, found, receipt, statement, subscriber, take, the_account,
+    DAY,
+    MIDNIGHT,
+    Moved,
+    bought,
+    credited,
+    found,
+    receipt,
+    statement,
+    subscriber,
+    take,
+    the_account,
 )  # fmt: skip
 from tests.world import World
 from wavu import audit
