@@ -36,14 +36,14 @@ _STILL_POSTING = text("""
 _TO_BOOK = text("""
     SELECT s.environment, s.shortcode_group, s.kind, sum(s.amount_cents)::bigint AS cents FROM statement_row s
     WHERE s.tenant_id = app.tenant_id() AND s.kind IN ('charge', 'transfer') AND s.completed_at < :ends_at
-        AND NOT EXISTS (SELECT FROM booked_row b WHERE b.tenant_id = s.tenant_id AND b.statement_row_id = s.id)
+        AND (SELECT true FROM booked_row b WHERE b.tenant_id = s.tenant_id AND b.statement_row_id = s.id) IS NULL
     GROUP BY s.environment, s.shortcode_group, s.kind ORDER BY 1, 2, 3""")
 _BOOKED = text("""
     INSERT INTO booked_row (tenant_id, id, statement_row_id, transaction_id)
     SELECT s.tenant_id, gen_random_uuid(), s.id, :posting FROM statement_row s
     WHERE s.tenant_id = app.tenant_id() AND s.environment = :environment AND s.shortcode_group = :shortcode_group
         AND s.kind = :kind AND s.completed_at < :ends_at
-        AND NOT EXISTS (SELECT FROM booked_row b WHERE b.tenant_id = s.tenant_id AND b.statement_row_id = s.id)
+        AND (SELECT true FROM booked_row b WHERE b.tenant_id = s.tenant_id AND b.statement_row_id = s.id) IS NULL
     """).bindparams(bindparam("posting", type_=Uuid))
 _AGAINST = {"charge": ledger.MPESA_FEES, "transfer": ledger.BANK}
 
@@ -163,7 +163,7 @@ def first_broken_seal() -> str | None:
     by the audit trail, which names it.
     """
     db.session.execute(_LONG)
-    closes = {sequence: day for sequence, day in db.session.execute(select(DayClose.sequence, DayClose.day))}
+    closes = {each.sequence: each.day for each in db.session.execute(select(DayClose.sequence, DayClose.day))}
     for sequence in range(1, max(closes, default=0) + 1):
         if not db.session.execute(text("SELECT app.seal_holds(:n)"), {"n": sequence}).scalar_one():
             return f"{closes.get(sequence, 'missing')} (close {sequence})"

@@ -71,7 +71,9 @@ def period_of(day: date) -> Period:
     return Period(day, start.astimezone(ZoneInfo("UTC")), end.astimezone(ZoneInfo("UTC")))
 
 
-# Rows of the statement that fall into the period, and receipts of ours that no statement has.
+# Rows of the statement that fall into the period, and receipts of ours that no statement has. A question inside IS NULL
+# is asked of the index, row by row; NOT EXISTS becomes a join, and of a table that was filled a moment ago PostgreSQL
+# believes that it is empty and takes the one for few rows: a hundred thousand times a hundred thousand.
 _FACTS = """
     WITH stated AS MATERIALIZED (
         SELECT s.id, s.environment, s.shortcode_group, s.receipt, s.kind, s.amount_cents, s.completed_at,
@@ -90,9 +92,8 @@ _FACTS = """
                 AND coalesce(r.paid_at, r.created_at) < c.covers_until) AS covered
         FROM provider_receipt r WHERE r.tenant_id = app.tenant_id()
             AND coalesce(r.paid_at, r.created_at) >= :starts_at AND coalesce(r.paid_at, r.created_at) < :ends_at
-            AND NOT EXISTS (SELECT FROM statement_row s WHERE s.tenant_id = r.tenant_id
-                AND s.environment = r.environment AND s.shortcode_group = r.shortcode_group
-                AND s.receipt = r.receipt AND s.kind = 'payment'))
+            AND (SELECT true FROM statement_row s WHERE s.tenant_id = r.tenant_id AND s.environment = r.environment
+                AND s.shortcode_group = r.shortcode_group AND s.receipt = r.receipt AND s.kind = 'payment') IS NULL)
 """
 
 _DIFFERENCES = text(

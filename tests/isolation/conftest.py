@@ -6,11 +6,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from tenants import mpesa
+from tenants import mpesa, reconciliation
 from tenants.mpesa import MpesaAccount
 from tenants.payments.models import SuspenseItem
 from tenants.payments.receipts import Report, credit
 from tests.world import Isp, World, build_world
+from wavu import clock
 from wavu.db import db, transaction
 from wavu.tenancy import tenant_scope
 
@@ -36,6 +37,13 @@ def world(app: Flask) -> World:
     for isp, letter in ((made.a, "a"), (made.b, "b")):
         _money(isp, letter)
     return made
+
+
+def case_of(isp: Isp) -> object:
+    """A difference that the ISP follows up."""
+    with tenant_scope(isp.id), transaction():
+        reconciliation.open_case(clock.now().date(), "unmatched", f"UKO7RT61{isp.name[7]}V", "Who is it?")
+        return reconciliation.open_cases()[0].id
 
 
 def unmatched_of(isp: Isp) -> object:

@@ -13,7 +13,7 @@ from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from tests.browser_client import Browser, without_tokens
-from tests.isolation.conftest import unmatched_of
+from tests.isolation.conftest import case_of, unmatched_of
 from tests.world import CONSOLE_HOST, PASSWORD, STAFF_HOST, World
 from wavu.accounts import SignIn
 from wavu.db import Base, TenantRow, db, transaction
@@ -22,6 +22,10 @@ from wavu.tenancy import PLATFORM_ID, tenant_scope
 # How to fill each argument of an address with something of B's. A new argument without a line here fails the test.
 FOREIGN: dict[str, Any] = {
     "invitation_id": lambda world, _: world.b.invitation_id,
+    # Before there was any ISP: no day is another's.
+    "day_of_books": lambda _world, _session: "2001-01-01",
+    "case_id": lambda world, _: case_of(world.b),
+    "form": lambda _world, _session: "css",
     "item_id": lambda world, _: unmatched_of(world.b),
     "member_id": lambda world, _: world.b.cashier.membership_id,
     "session_id": lambda _, session_id: session_id,

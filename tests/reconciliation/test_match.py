@@ -87,9 +87,10 @@ def test_each_difference_is_named_and_priced(books: World) -> None:
     take(
         statement(
             [
-                PAID[0], PAID[1], PAID[2], Moved(receipt(60), -5_000, linked=receipt(91), reason="Organization Reversal"),
+                PAID[0], PAID[1], PAID[2], Moved(receipt(60), -5_000, linked=receipt(91), reason="Reversal"),
                 Moved(receipt(61), -700, reason="Pay Bill Charge"), Moved(receipt(62), -9_000, reason="Kitu"),
-                Moved(receipt(63), -90_000, reason="Settlement to bank"), Moved(receipt(64), -50, linked=receipt(404), reason="Reversal"),
+                Moved(receipt(63), -90_000, reason="Settlement to bank"),
+                Moved(receipt(64), -50, linked=receipt(404), reason="Reversal"),
             ]
         )
     )  # fmt: skip

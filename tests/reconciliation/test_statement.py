@@ -71,7 +71,8 @@ def test_a_comma_is_the_decimal_point_only_where_it_cannot_be_anything_else() ->
 
 
 @pytest.mark.parametrize(
-    "said", ["2026-03-10 10:00:00", "10-03-2026 10:00:00", "10/03/2026 10:00", "2026-03-10T10:00:00", "10.3.2026 10:00:00"]
+    "said",
+    ["2026-03-10 10:00:00", "10-03-2026 10:00:00", "10/03/2026 10:00", "2026-03-10T10:00:00", "10.3.2026 10:00:00"],
 )  # fmt: skip
 def test_times_are_nairobis(said: str) -> None:
     assert one(**PLAIN | {"Completion Time": said}).completed_at == AT
@@ -93,7 +94,8 @@ def test_columns_are_found_by_name_in_any_order() -> None:
 @pytest.mark.parametrize(
     ("cents", "reason", "kind"),
     [
-        (100, "Pay Bill Online", "payment"), (100, "Customer Buy Goods Online", "payment"), (100, "Lipa na M-PESA", "payment"),
+        (100, "Pay Bill Online", "payment"), (100, "Customer Buy Goods Online", "payment"),
+        (100, "Lipa na M-PESA", "payment"),
         (-100, "Pay Bill Charge", "charge"), (-100, "Merchant Fee", "charge"), (50, "Charge Reversal", "charge"),
         (-100, "Organization Reversal Initiated", "reversal"), (100, "Transaction Reversal", "other"),
         (-100, "Organization Settlement to Bank", "transfer"), (-100, "Business Payment to Customer via API", "payout"),
@@ -110,8 +112,8 @@ def test_a_customers_name_makes_no_charge_of_a_payment() -> None:
 
 
 def test_what_did_not_happen_is_counted_and_left_out() -> None:
-    lines = [HEADER, *(f"{receipt(n)},2026-03-10 10:00:00,,,{status},{paid},,,,,,," for n, (status, paid) in enumerate(
-        [("Failed", "10.00"), ("Completed", "20.00"), ("Declined", "30.00"), ("Completed", "0.00"), ("", "5.00")]))]  # fmt: skip
+    said = [("Failed", "10.00"), ("Completed", "20.00"), ("Declined", "30.00"), ("Completed", "0.00"), ("", "5.00")]
+    lines = [HEADER, *(f"{receipt(n)},2026-03-10 10:00:00,,,{one},{paid},,,,,,," for n, (one, paid) in enumerate(said))]
     reader = Reader(io.BytesIO("\n".join([*lines, "", HEADER, ",,,,,25.00,,,,,,,", ""]).encode()))
     assert [row.amount_cents for row in reader.rows()] == [2_000, 500]
     assert reader.skipped == 3
@@ -121,7 +123,8 @@ def test_what_did_not_happen_is_counted_and_left_out() -> None:
     ("changes", "column"),
     [
         ({"Paid In": "x"}, "Paid In"), ({"Paid In": "1.500.00"}, "Paid In"), ({"Withdrawn": "5.00"}, "Withdrawn"),
-        ({"Completion Time": "2026-13-10 10:00:00"}, "Completion Time"), ({"Completion Time": "10-03-26 10:00:00"}, "Completion Time"),
+        ({"Completion Time": "2026-13-10 10:00:00"}, "Completion Time"),
+        ({"Completion Time": "10-03-26 10:00:00"}, "Completion Time"),
         ({"Receipt No.": "7E+12"}, "Receipt No."), ({"Transaction Status": "Perhaps"}, "Transaction Status"),
     ],
 )  # fmt: skip
