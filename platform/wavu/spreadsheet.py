@@ -7,7 +7,7 @@ import io
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import IO, Any
+from typing import IO
 from zoneinfo import ZoneInfo
 
 import xlsxwriter
@@ -59,7 +59,17 @@ def xlsx(headings: Sequence[str], rows: Iterable[Sequence[Cell]], zone: ZoneInfo
     Memory stays constant. Numbers are numbers and times are times; all else is text, whatever it looks like. Stops
     after MAX_XLSX_ROWS.
     """
-    file: Any = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    file = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
+    try:
+        _write(file, headings, rows, zone)
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return file
+
+
+def _write(file: IO[bytes], headings: Sequence[str], rows: Iterable[Sequence[Cell]], zone: ZoneInfo) -> None:
     # The library knows how to guess formulas, links and numbers out of text: it is told what each cell is.
     book = xlsxwriter.Workbook(file, {"constant_memory": True})
     sheet, bold = book.add_worksheet(), book.add_format({"bold": True})
@@ -79,6 +89,3 @@ def xlsx(headings: Sequence[str], rows: Iterable[Sequence[Cell]], zone: ZoneInfo
             elif cell:
                 sheet.write_string(number, column, safe(cell, zone))
     book.close()
-    file.seek(0)
-    opened: IO[bytes] = file
-    return opened

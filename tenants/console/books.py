@@ -268,9 +268,9 @@ def close_day(day_of_books: str) -> ResponseReturnValue:
 @bp.post("/money/cases/<uuid:case_id>")
 @needs("books.close")
 def resolve_case(case_id: UUID) -> ResponseReturnValue:
+    case = reconciliation.find_case(case_id)
     try:
-        with savepoint():
-            reconciliation.resolve_case(case_id, _note())
+        reconciliation.resolve_case(case, _note())
         flash(_("The case is closed."), "ok")
     except NoteMissing as refusal:
         flash(words_of(refusal), "bad")
@@ -397,17 +397,20 @@ def export_report(name: str, form: str) -> ResponseReturnValue:
 def _payment_rows(first: date, last: date) -> Iterator[list[spreadsheet.Cell]]:
     """Each page in a transaction of its own: the file is sent when the request's is over."""
     app, tenant_id = current_app._get_current_object(), current_tenant().id  # type: ignore[attr-defined]
+    # In the reader's language, which is the request's.
     sources = {name: _(words) for name, words in SOURCES.items()}
 
     def page(after: Payment | None) -> list[Payment]:
         with app.app_context(), tenant_scope(tenant_id), transaction():
             return reconciliation.payments_page(first, last, after)
 
-    for paid in reconciliation.walk(page):
-        yield [
+    return (
+        [
             paid.moved_at, paid.receipt, paid.amount_cents / 100, paid.shortcode_group,
             sources.get(paid.source, paid.source), paid.reference, paid.package, paid.branch,
-        ]  # fmt: skip
+        ]
+        for paid in reconciliation.walk(page)
+    )  # fmt: skip
 
 
 def _file(name: str, headings: list[str], rows: Iterator[list[spreadsheet.Cell]]) -> Response:

@@ -4,7 +4,7 @@ Promises: every difference has a name and a price; a statement counts each movem
 and its seal shows it.
 """
 
-from tenants.reconciliation.acts import accept, credit, open_case, open_cases, resolve_case, take_back
+from tenants.reconciliation.acts import accept, credit, find_case, open_case, open_cases, resolve_case, take_back
 from tenants.reconciliation.closing import (
     DayState,
     check_day,
@@ -51,6 +51,7 @@ __all__ = [
     "close_day",
     "credit",
     "days_to_close",
+    "find_case",
     "find_close",
     "first_broken_seal",
     "first_day",

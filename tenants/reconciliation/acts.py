@@ -116,7 +116,7 @@ def _record(action: str, day: date, subject: str, amount_cents: int, note: str) 
     audit.record(action, subject=subject, day=day.isoformat(), about=subject, amount_cents=str(amount_cents), note=note)
 
 
-def open_cases(*, before: UUID | None = None, limit: int = 50) -> list[DifferenceDecision]:
+def open_cases(*, before: UUID | None = None, case_id: UUID | None = None, limit: int = 50) -> list[DifferenceDecision]:
     """The current tenant's cases that nobody resolved, newest first, paged by key: pass the last one's id."""
     later = aliased(DifferenceDecision)
     resolved = select(later.id).where(
@@ -125,22 +125,26 @@ def open_cases(*, before: UUID | None = None, limit: int = 50) -> list[Differenc
         later.decision == "case_resolved",
         later.id > DifferenceDecision.id,
     )
-    query = (
-        select(DifferenceDecision)
-        .where(DifferenceDecision.decision == "case_opened", ~resolved.exists())
-        .order_by(DifferenceDecision.id.desc())
-        .limit(limit)
-    )
-    return list(db.session.scalars(query if before is None else query.where(DifferenceDecision.id < before)))
+    query = select(DifferenceDecision).where(DifferenceDecision.decision == "case_opened", ~resolved.exists())
+    if case_id is not None:
+        query = query.where(DifferenceDecision.id == case_id)
+    if before is not None:
+        query = query.where(DifferenceDecision.id < before)
+    return list(db.session.scalars(query.order_by(DifferenceDecision.id.desc()).limit(limit)))
 
 
-def resolve_case(case_id: UUID, note: str) -> None:
-    """Ends a case with what came of it. Audited. Raises NotFound, for another tenant's and a resolved one too."""
+def find_case(case_id: UUID) -> DifferenceDecision:
+    """An open case. Raises NotFound, for another tenant's and a resolved one too."""
     lock_books()
-    opened = next((each for each in open_cases(limit=10_000) if each.id == case_id), None)
-    if opened is None:
+    found = open_cases(case_id=case_id)
+    if not found:
         raise NotFound
-    _write(opened.day, opened.kind, opened.subject, opened.amount_cents, "case_resolved", note)
+    return found[0]
+
+
+def resolve_case(case: DifferenceDecision, note: str) -> None:
+    """Ends a case with what came of it. Audited."""
+    _write(case.day, case.kind, case.subject, case.amount_cents, "case_resolved", note)
 
 
 def take_back(day: date, subject: str, note: str) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 import pytest
 from flask import Flask
@@ -11,7 +11,6 @@ from tenants.mpesa import MpesaAccount
 from tenants.payments.models import SuspenseItem
 from tenants.payments.receipts import Report, credit
 from tests.world import Isp, World, build_world
-from wavu import clock
 from wavu.db import db, transaction
 from wavu.tenancy import tenant_scope
 
@@ -28,6 +27,7 @@ def _money(isp: Isp, letter: str) -> None:
             f"Payer canary-{letter}", datetime(2026, 11, 24, 9, tzinfo=UTC), "600300",
         )  # fmt: skip
         credit(account, said)
+        reconciliation.open_case(date(2026, 11, 24), "unmatched", said.receipt, f"Who is canary-{letter}?")
 
 
 @pytest.fixture
@@ -42,7 +42,6 @@ def world(app: Flask) -> World:
 def case_of(isp: Isp) -> object:
     """A difference that the ISP follows up."""
     with tenant_scope(isp.id), transaction():
-        reconciliation.open_case(clock.now().date(), "unmatched", f"UKO7RT61{isp.name[7]}V", "Who is it?")
         return reconciliation.open_cases()[0].id
 
 

@@ -83,6 +83,7 @@ def open_books(shortcode: str = "600100") -> None:
     )  # fmt: skip
     account.created_at = MIDNIGHT - timedelta(days=3)
     current_tenant().created_at = MIDNIGHT
+    db.session.execute(text("UPDATE tenant SET created_at = :at WHERE id = app.tenant_id()"), {"at": MIDNIGHT})
     package = Package(
         id=ids.new_id(), name="1 hour", price_cents=1000, validity="hours", validity_count=1, speed_down_bps=5_000_000,
         speed_up_bps=2_000_000,

@@ -119,7 +119,7 @@ def test_a_reversal_made_outside_takes_what_is_there_and_the_rest_is_owed(books:
     assert ledger.balance("asset:mpesa:600100") == 0
     (case,) = reconciliation.open_cases()
     assert (case.kind, case.subject, case.amount_cents) == ("reversed_outside", receipt(60), -5_000)
-    reconciliation.resolve_case(case.id, "They paid again")
+    reconciliation.resolve_case(reconciliation.find_case(case.id), "They paid again")
     assert reconciliation.open_cases() == []
     reconciliation.close_day(DAY)
     assert ledger.audit() == []
@@ -247,7 +247,9 @@ TAMPERED = {
     "a leg": ("ledger_entry", "UPDATE ledger_entry SET amount_cents = amount_cents * 2 WHERE abs(amount_cents) = 5", 1),
     "a posting": ("ledger_transaction", "UPDATE ledger_transaction SET facts = '{\"a\": 1}' WHERE kind = 'test'", 1),
     "a posting moved": (
-        "ledger_transaction", "UPDATE ledger_transaction SET created_at = created_at + interval '1 d' WHERE kind = 'test'", 1,
+        "ledger_transaction",
+        "UPDATE ledger_transaction SET created_at = created_at + interval '1 d' WHERE kind = 'test'",
+        1,
     ),
     "the figures": ("day_close", "UPDATE day_close SET totals = '{}' WHERE sequence = 2", 2),
     "a seal": ("day_close", "UPDATE day_close SET seal = sha256('x') WHERE sequence = 1", 1),
