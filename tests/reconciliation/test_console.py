@@ -78,6 +78,7 @@ def test_a_day_from_upload_to_close(world: World, owner: Browser) -> None:
     assert "Write a note" in owner.text
     owner.post(CONSOLE_HOST, f"{PAGE}/explain", {"kind": "unexplained", "subject": receipt(8), "note": "Airtime <b>"})
     owner.post(CONSOLE_HOST, f"{PAGE}/case", {"kind": "unmatched", "subject": receipt(9), "note": "Ask them"})
+    owner.get(CONSOLE_HOST, PAGE)
     owner.get(CONSOLE_HOST, f"/money/days?until={DAY}")
     assert "Ready to close" in owner.text
     assert "Ask them" in owner.text
