@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import io
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from rehearsal.daraja.simulator import Simulator
 from tenants import ledger, mpesa, reconciliation
-from tests.payments.conftest import PHONE, Shop, shop, sim
+from tests.payments.conftest import Shop, shop, sim
 from tests.world import Isp
 from wavu import clock
 from wavu.db import transaction
@@ -31,7 +31,7 @@ def looked_at(shop: Shop, isp: Isp, day: date) -> list[tuple[str, int]]:
         return [(each.kind, each.amount_cents) for each in reconciliation.match(day).open]
 
 
-def _tomorrow() -> object:
+def _tomorrow() -> datetime:
     return clock.now() + timedelta(days=1, hours=1)
 
 
@@ -40,14 +40,13 @@ def pay_and_settle(shop: Shop, isp: Isp, phone: str) -> None:
     shop.work()
     shop.sim.answer("254" + phone[1:], "pin")
     assert shop.sim.wait_idle()
-    shop.spool.flush() if hasattr(shop.spool, "flush") else None
     shop.work()
 
 
 def test_a_day_closes_to_the_shilling_against_the_simulators_statement(shop: Shop) -> None:
     for n in range(3):
         pay_and_settle(shop, shop.world.a, f"0712{345_678 + n}")
-    pay_and_settle(shop, shop.world.b, PHONE)
+    pay_and_settle(shop, shop.world.b, "0733000001")
     # One callback is lost, and nobody asks.
     shop.sim.set_knobs({"callback.drop": 1.0})
     pay_and_settle(shop, shop.world.a, "0722000001")
@@ -56,7 +55,7 @@ def test_a_day_closes_to_the_shilling_against_the_simulators_statement(shop: Sho
     import_from(shop, shop.world.b, "600200")
     assert looked_at(shop, shop.world.a, today) == [("missing_with_us", 1_000)]
     assert looked_at(shop, shop.world.b, today) == []
-    with shop.app.app_context(), tenant_scope(shop.world.a.id), clock.fixed(_tomorrow()), transaction():
+    with shop.app.app_context(), tenant_scope(shop.world.a.id), transaction():
         assert reconciliation.credit(today) == 1
     assert looked_at(shop, shop.world.a, today) == []
     for isp, cents in ((shop.world.a, 4_000), (shop.world.b, 1_000)):
@@ -81,14 +80,12 @@ def test_a_planted_shilling_and_a_reversal_made_outside(shop: Shop, sim: Simulat
     assert looked_at(shop, shop.world.a, today) == [("amount_differs", 100)]
     shop.sim.set_knobs({"statement.off_by": 0})
     back = shop.sim.reverse(first.receipt)
-    with_reversal = shop.sim.statement("600100").splitlines()
-    only_it = [line for line in with_reversal if not line.startswith("UK") or line.startswith(back.receipt)]
-    content = "\r\n".join(line for line in only_it if not any(line.startswith(r.receipt) for r in shop.sim.book()[:2]))
+    known = tuple(line.receipt for line in shop.sim.book()[:2])
+    content = "\r\n".join(line for line in shop.sim.statement("600100").splitlines() if not line.startswith(known))
     with shop.app.app_context(), tenant_scope(shop.world.a.id), clock.fixed(_tomorrow()):
         with transaction():
             reconciliation.import_statement(mpesa.list_accounts()[0].id, "r.csv", io.BytesIO(content.encode()))
         with transaction():
             reconciliation.take_back(today, back.receipt, "Customer care")
-    assert shop.rows("SELECT count(*) FROM entitlement WHERE ends_at <= now() + interval '1 day 2 hours'")
     assert looked_at(shop, shop.world.a, today) == [("amount_differs", 100)]
     shop.check_books()
