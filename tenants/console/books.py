@@ -81,6 +81,7 @@ HEADINGS = {
     "packages": N_("Package"),
     "branches": N_("Branch"),
     "shortcodes": N_("Shortcode"),
+    "collectors": N_("Taken by"),
     "sources": N_("How"),
 }
 TITLES = {
@@ -88,6 +89,7 @@ TITLES = {
     "packages": N_("By package"),
     "branches": N_("By branch"),
     "shortcodes": N_("By shortcode"),
+    "collectors": N_("By collector"),
     "sources": N_("By how it came"),
 }
 ENVIRONMENTS = {"rehearsal": N_("Rehearsal"), "sandbox": N_("Sandbox"), "production": ""}

@@ -2,11 +2,12 @@
 database itself refuses what does not balance or takes a wallet below nothing. Credits are positive, debits negative.
 """
 
-from tenants.ledger.accounts import BANK, INCOME_ACCESS, MPESA_FEES, SUSPENSE, mpesa, receivable, wallet
+from tenants.ledger.accounts import BANK, INCOME_ACCESS, MPESA_FEES, SUSPENSE, cash, mpesa, receivable, wallet
 from tenants.ledger.checks import audit
 from tenants.ledger.models import LedgerAccount, LedgerEntry, LedgerTransaction
 from tenants.ledger.posting import Leg, balance, post
 from tenants.ledger.refusals import AlreadyReversed, NotEnoughMoney
+from tenants.ledger.series import next_number
 
 __all__ = [
     "BANK",
@@ -21,7 +22,9 @@ __all__ = [
     "NotEnoughMoney",
     "audit",
     "balance",
+    "cash",
     "mpesa",
+    "next_number",
     "post",
     "receivable",
     "wallet",

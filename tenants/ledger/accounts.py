@@ -18,6 +18,11 @@ def wallet(subscriber_id: UUID) -> str:
     return f"liab:wallet:{subscriber_id}"
 
 
+def cash(person_id: UUID) -> str:
+    """Cash that a member of staff has taken and not handed over yet."""
+    return f"asset:cash:{person_id}"
+
+
 def mpesa(shortcode_group: str) -> str:
     """The tenant's money at M-Pesa: a PayBill, or a Till with its store number."""
     return f"asset:mpesa:{shortcode_group}"

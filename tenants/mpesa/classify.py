@@ -71,6 +71,8 @@ def answer(status: int, code: str, message: str) -> Meaning:
         return _merchant_says(text)
     if code == "400.002.02":
         return _config("shortcode") if "shortcode" in text else Meaning(Verdict.FINAL, fix="request")
+    if "already registered" in text or "duplicate notification info" in text:
+        return Meaning(Verdict.FINAL, fix="request")
     if code in {"500.003.02", "500.003.03"} or status == 429:
         return _UNKNOWN
     if 400 <= status < 500 and code:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Generator
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,9 +15,11 @@ from tenants.mpesa import daraja
 from tenants.mpesa.accounts import call, find_account, open_app
 from tenants.mpesa.classify import Verdict
 from tenants.mpesa.models import MpesaAccount
-from wavu import clock, ids
-from wavu.errors import Outage
+from wavu import clock, ids, outbox
+from wavu.outbox import Queue
 from wavu.tenancy import current_tenant
+
+_AGAIN, _AGAIN_AT_MOST = timedelta(minutes=1), timedelta(hours=6)
 
 
 def hook_url(kind: str, tenant_id: UUID, token: str) -> str:
@@ -59,5 +62,8 @@ def register_hooks(event: dict[str, Any]) -> Generator[Callable[[], Any], Any, N
         account.hook_answer = of_urls.code[:40] if of_urls else None
     if pull and phone:
         account.pull_registered_at = None if of_pull else now
-    if any(answer and answer.meaning.verdict is not Verdict.FINAL for answer in (of_urls, of_pull)):
-        raise Outage("daraja", retry_after_seconds=300)
+    if any(answer and answer.meaning.verdict in {Verdict.UNKNOWN, Verdict.PENDING} for answer in (of_urls, of_pull)):
+        tries = int(event.get("tries", 0)) + 1
+        later = now + min(_AGAIN * 2**tries, _AGAIN_AT_MOST)
+        payload = {"account_id": str(account_id), "tries": tries}
+        outbox.put(Queue.DARAJA, "register_hooks", f"{account_id}:{tries}:{now.isoformat()}", payload, run_at=later)

@@ -107,15 +107,14 @@ def _ask(
 
 def _take(account: MpesaAccount, rows: list[dict[str, Any]]) -> None:
     told = {row["transactionId"]: row for row in rows if callbacks.receipt_of(row.get("transactionId"))}
-    known = dict(
-        db.session.execute(
-            select(ProviderReceipt.receipt, ProviderReceipt).where(
-                ProviderReceipt.environment == account.environment,
-                ProviderReceipt.shortcode_group == account.shortcode_group,
-                ProviderReceipt.receipt.in_(told),
-            )
-        ).tuples()
+    receipts = db.session.scalars(
+        select(ProviderReceipt).where(
+            ProviderReceipt.environment == account.environment,
+            ProviderReceipt.shortcode_group == account.shortcode_group,
+            ProviderReceipt.receipt.in_(told),
+        )
     )
+    known = {receipt.receipt: receipt for receipt in receipts}
     _witness([receipt.id for receipt in known.values()])
     for name, row in told.items():
         report = _report(row)

@@ -23,6 +23,10 @@ _MONEY = """
 _SALES = """
     FROM purchase p LEFT JOIN router o ON o.tenant_id = p.tenant_id AND o.id = p.router_id
     WHERE p.tenant_id = app.tenant_id() AND p.bought_at >= :starts_at AND p.bought_at < :ends_at"""
+# What staff took, without what was a mistake.
+_DESK = """
+    FROM desk_payment d WHERE d.tenant_id = app.tenant_id() AND d.created_at >= :starts_at AND d.created_at < :ends_at
+        AND NOT EXISTS (SELECT FROM desk_void v WHERE v.tenant_id = d.tenant_id AND v.payment_id = d.id)"""
 _DAY_OF_MONEY = "to_char(coalesce(r.paid_at, r.created_at) AT TIME ZONE :zone, 'YYYY-MM-DD')"
 _DAY_OF_SALE = "to_char(p.bought_at AT TIME ZONE :zone, 'YYYY-MM-DD')"
 
@@ -36,6 +40,7 @@ _REPORTS = {
     "packages": text(_sums("p.terms->>'name'", _SALES, "p.price_cents")),
     "branches": text(_sums("coalesce(o.name, '')", _SALES, "p.price_cents")),
     "shortcodes": text(_sums("r.environment || ' ' || r.shortcode_group", _MONEY, "r.amount_cents")),
+    "collectors": text(_sums("d.taken_by", _DESK, "d.amount_cents")),
     "sources": text(_sums("r.source", _MONEY, "r.amount_cents")),
 }
 REPORTS = tuple(_REPORTS)
@@ -64,7 +69,8 @@ def report(name: str, first: date, last: date) -> list[Line]:
     """One of REPORTS over the current tenant's days from `first` to `last`, both included. Raises NotFound.
 
     `days`, `shortcodes` and `sources` are of money that came, by when M-Pesa took it; `packages` and `branches` (the
-    routers that a customer came through, '' where none is known) of what was sold. Names are as they were then.
+    routers that a customer came through, '' where none is known) of what was sold; `collectors` of what staff took.
+    Names are as they were then.
     """
     if name not in _REPORTS:
         raise NotFound

@@ -12,8 +12,11 @@ from sqlalchemy import select, text
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from tenants.payments.models import DeskPayment, SuspenseItem
+from tenants.reconciliation import DifferenceDecision
+from tenants.subscribers import Subscriber
 from tests.browser_client import Browser, without_tokens
-from tests.isolation.conftest import case_of, unmatched_of
+from tests.isolation.conftest import row_of
 from tests.world import CONSOLE_HOST, PASSWORD, STAFF_HOST, World
 from wavu.accounts import SignIn
 from wavu.db import Base, TenantRow, db, transaction
@@ -24,9 +27,11 @@ FOREIGN: dict[str, Any] = {
     "invitation_id": lambda world, _: world.b.invitation_id,
     # Before there was any ISP: no day is another's.
     "day_of_books": lambda _world, _session: "2001-01-01",
-    "case_id": lambda world, _: case_of(world.b),
+    "case_id": lambda world, _: row_of(world.b, DifferenceDecision),
     "form": lambda _world, _session: "css",
-    "item_id": lambda world, _: unmatched_of(world.b),
+    "item_id": lambda world, _: row_of(world.b, SuspenseItem),
+    "payment_id": lambda world, _: row_of(world.b, DeskPayment),
+    "subscriber_id": lambda world, _: row_of(world.b, Subscriber),
     "member_id": lambda world, _: world.b.cashier.membership_id,
     "session_id": lambda _, session_id: session_id,
     "tenant_id": lambda world, _: world.b.id,

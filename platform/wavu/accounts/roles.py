@@ -17,14 +17,18 @@ def _may(*permissions: str) -> frozenset[str]:
 
 
 _READ = _may("home.see", "team.see")
-_BOOKS = _may("books.close")
+_DESK = _READ | _may("money.see", "payments.take")
+_MANAGE = _DESK | _may("audit.see", "mpesa.see", "money.match", "books.close")
 
 ISP_ROLES = {
     "owner": Role(
-        N_("Owner"), _READ | _BOOKS | _may("team.manage", "audit.see", "mpesa.see", "money.see", "money.match")
+        N_("Owner"),
+        _READ
+        | _may("team.manage", "audit.see", "mpesa.see", "money.see", "money.match", "payments.take")
+        | _may("books.close"),
     ),
-    "manager": Role(N_("Manager"), _READ | _BOOKS | _may("audit.see", "mpesa.see", "money.see", "money.match")),
-    "cashier": Role(N_("Cashier"), _READ | _may("money.see")),
+    "manager": Role(N_("Manager"), _MANAGE),
+    "cashier": Role(N_("Cashier"), _DESK),
     "support": Role(N_("Support"), _READ),
     "technician": Role(N_("Technician"), _READ),
     "network": Role(N_("Network engineer"), _READ),
