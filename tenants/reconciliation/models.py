@@ -43,7 +43,11 @@ class StatementRow(TenantRow):
             "tenant_id", "environment", "shortcode_group", "receipt", "kind", name="uq_statement_row_receipt"
         ),
         ForeignKeyConstraint(
-            ["tenant_id", "statement_id"], ["statement.tenant_id", "statement.id"], name="fk_statement_row_statement"
+            ["tenant_id", "statement_id"],
+            ["statement.tenant_id", "statement.id"],
+            name="fk_statement_row_statement",
+            deferrable=True,
+            initially="DEFERRED",
         ),
     )
 
