@@ -248,7 +248,8 @@ def _ways_to_a_day() -> None:
         -- squawk-ignore require-concurrent-index-creation
         CREATE INDEX ix_ledger_transaction_created ON ledger_transaction (tenant_id, created_at);
         -- squawk-ignore require-concurrent-index-creation
-        CREATE INDEX ix_provider_receipt_moved ON provider_receipt (tenant_id, (coalesce(paid_at, created_at)), id);
+        CREATE INDEX ix_provider_receipt_moved ON provider_receipt
+            (tenant_id, (CASE WHEN paid_at IS NULL THEN created_at ELSE paid_at END), id);
         -- squawk-ignore require-concurrent-index-creation
         CREATE INDEX ix_purchase_bought ON purchase (tenant_id, bought_at, id) WHERE bought_at IS NOT NULL;
         -- squawk-ignore require-concurrent-index-creation

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Uuid, bindparam, text
 
-from tenants.reconciliation.matching import period_of
+from tenants.reconciliation.matching import MOVED_AT, period_of
 from wavu.db import db
 from wavu.errors import NotFound
 from wavu.tenancy import current_tenant
@@ -17,9 +17,9 @@ from wavu.tenancy import current_tenant
 PAGE = 2000
 
 # Money that came in, by when it moved; and service that was sold, by when it was bought.
-_MONEY = """
+_MONEY = f"""
     FROM provider_receipt r WHERE r.tenant_id = app.tenant_id()
-        AND coalesce(r.paid_at, r.created_at) >= :starts_at AND coalesce(r.paid_at, r.created_at) < :ends_at"""
+        AND {MOVED_AT} >= :starts_at AND {MOVED_AT} < :ends_at"""
 _SALES = """
     FROM purchase p LEFT JOIN router o ON o.tenant_id = p.tenant_id AND o.id = p.router_id
     WHERE p.tenant_id = app.tenant_id() AND p.bought_at >= :starts_at AND p.bought_at < :ends_at"""
@@ -27,7 +27,7 @@ _SALES = """
 _DESK = """
     FROM desk_payment d WHERE d.tenant_id = app.tenant_id() AND d.created_at >= :starts_at AND d.created_at < :ends_at
         AND NOT EXISTS (SELECT FROM desk_void v WHERE v.tenant_id = d.tenant_id AND v.payment_id = d.id)"""
-_DAY_OF_MONEY = "to_char(coalesce(r.paid_at, r.created_at) AT TIME ZONE :zone, 'YYYY-MM-DD')"
+_DAY_OF_MONEY = f"to_char({MOVED_AT} AT TIME ZONE :zone, 'YYYY-MM-DD')"
 _DAY_OF_SALE = "to_char(p.bought_at AT TIME ZONE :zone, 'YYYY-MM-DD')"
 
 
@@ -46,11 +46,11 @@ _REPORTS = {
 REPORTS = tuple(_REPORTS)
 
 _PAYMENTS = text(f"""
-    SELECT r.id, coalesce(r.paid_at, r.created_at) AS moved_at, r.receipt, r.amount_cents, r.environment,
+    SELECT r.id, {MOVED_AT} AS moved_at, r.receipt, r.amount_cents, r.environment,
         r.shortcode_group, r.source, coalesce(r.reference, i.reference, '') AS reference,
         coalesce(p.terms->>'name', '') AS package, coalesce(o.name, '') AS branch
-    FROM (SELECT * {_MONEY} AND (coalesce(r.paid_at, r.created_at), r.id) > (:after, :after_id)
-        ORDER BY coalesce(r.paid_at, r.created_at), r.id LIMIT :page) r
+    FROM (SELECT * {_MONEY} AND ({MOVED_AT}, r.id) > (:after, :after_id)
+        ORDER BY {MOVED_AT}, r.id LIMIT :page) r
     LEFT JOIN payment_intent i ON i.tenant_id = r.tenant_id AND i.id = r.intent_id
     LEFT JOIN purchase p ON p.tenant_id = i.tenant_id AND p.id = i.purchase_id
     LEFT JOIN router o ON o.tenant_id = p.tenant_id AND o.id = p.router_id
