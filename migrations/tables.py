@@ -7,6 +7,7 @@ from tenants.ledger import models as _ledger
 from tenants.network import models as _network
 from tenants.payments import models as _payments
 from tenants.payouts import models as _payouts
+from tenants.reconciliation import models as _reconciliation
 from tenants.subscribers import models as _subscribers
 from wavu import audit as _audit
 from wavu import outbox as _outbox
@@ -29,6 +30,7 @@ del (
     _outbox,
     _payments,
     _payouts,
+    _reconciliation,
     _subscribers,
     _tenancy,
     _vault,

@@ -8,6 +8,7 @@ import click
 from flask import Flask, current_app
 from sqlalchemy import select
 
+from tenants import reconciliation
 from wavu import accounts, audit, outbox, texts, vault
 from wavu.db import db, transaction
 from wavu.errors import Refused
@@ -19,7 +20,8 @@ from wavu.web import i18n
 def add_commands(app: Flask) -> None:
     """Hangs every command on the application."""
     for command in (
-        add_admin, clear_second_factor, vault_group, outbox_group, check_isolation, check_audit, translations,
+        add_admin, clear_second_factor, vault_group, outbox_group, books_group, check_isolation, check_audit,
+        translations,
     ):  # fmt: skip
         app.cli.add_command(command)
 
@@ -165,6 +167,25 @@ def check_audit() -> None:
     if broken:
         raise click.ClickException("\n".join(broken))
     click.echo("Every audit trail is whole.")
+
+
+@click.group("books")
+def books_group() -> None:
+    """Closed days."""
+
+
+@books_group.command("verify")
+def verify_books() -> None:
+    """Recompute the seal of every closed day, from its postings and the close before it."""
+    broken = []
+    for tenant in _each_tenant():
+        with tenant_scope(tenant.id), transaction():
+            found = reconciliation.first_broken_seal()
+        if found is not None:
+            broken.append(f"{tenant.slug}: the seal of {found} does not hold")
+    if broken:
+        raise click.ClickException("\n".join(broken))
+    click.echo("Every closed day is as it was.")
 
 
 @click.command("translations")

@@ -28,7 +28,7 @@ from wavu.accounts import CredentialChanged, PasswordResetAsked, PasswordResetMa
 from wavu.events import Reaction, react
 from wavu.outbox import Queue
 from wavu.tenancy import TenantResumed, TenantSuspendedByStaff
-from workers import housekeeping, outreach, provisioning, settlement
+from workers import bookkeeping, housekeeping, outreach, provisioning, settlement
 
 Job = Callable[[dict[str, Any]], Any]
 
@@ -70,6 +70,10 @@ JOBS: dict[str, Job] = {
     "tell_mpesa_change": outreach.tell_mpesa_change,
     "tell_mpesa_contact": outreach.tell_mpesa_contact,
     "tell_owner": outreach.tell_owner,
+    "close_days": bookkeeping.close_days,
+    "close_days_of": bookkeeping.close_days_of,
+    "close_day": bookkeeping.close_day,
+    "check_day": bookkeeping.check_day,
     "forget_old_sessions": housekeeping.forget_old_sessions,
     "forget_old_keys": housekeeping.forget_old_keys,
 }

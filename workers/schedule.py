@@ -22,6 +22,7 @@ CLOCKS = (
     Clock("look_for_silence", 300, Queue.BULK),
     Clock("pull_since_last", 900, Queue.BULK),
     Clock("pull_two_days", 86_400, Queue.BULK),
+    Clock("close_days", 3600, Queue.BULK),
     Clock("forget_old_sessions", 3600, Queue.BULK),
     Clock("forget_old_keys", 86_400, Queue.BULK),
 )

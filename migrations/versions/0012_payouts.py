@@ -174,6 +174,7 @@ def _payouts() -> None:
         CREATE UNIQUE INDEX uq_payout_reversal ON payout (tenant_id, receipt_id)
             WHERE method = 'reversal' AND state NOT IN ('failed', 'withdrawn');
         CREATE INDEX ix_payout_receipt ON payout (tenant_id, receipt_id);
+        CREATE INDEX ix_payout_own_receipt ON payout (tenant_id, receipt) WHERE receipt IS NOT NULL;
     """)
     protect("payout_setting", grant="SELECT, INSERT, UPDATE")
     protect("payout", grant="SELECT, INSERT, UPDATE")

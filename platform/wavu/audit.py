@@ -56,6 +56,11 @@ def acting(actor: Actor) -> Iterator[None]:
         _actor.reset(token)
 
 
+def actor() -> Actor:
+    """Who acts now."""
+    return _actor.get()
+
+
 def record(action: str, *, subject: UUID | str | None = None, **facts: Any) -> None:
     """Adds a line to the current tenant's trail, in the running transaction. Facts are JSON values, never secrets."""
     actor = _actor.get()

@@ -171,15 +171,15 @@ def activate(entitlement_id: UUID, began: datetime) -> None:
         _move_up(found)
 
 
-def end(purchase_id: UUID, at: datetime) -> None:
+def end(purchase_id: UUID, at: datetime) -> Entitlement | None:
     """Ends what a purchase gave, now and for good. What waits behind it begins now, or moves up in its stead. Its
-    sessions are ended by the clock that looks for such."""
+    sessions are ended by the clock that looks for such. None where it had ended by then, or was never given."""
     known = entitlement_of(purchase_id)
     # Locked in the order in which one waits behind another.
     before = None if known is None or known.follows_id is None else _locked(Entitlement.id == known.follows_id)
     found = _locked(Entitlement.purchase_id == purchase_id)
     if found is None or found.ends_at <= at:
-        return
+        return None
     if before is not None and found.starts_at > at:
         behind = _locked(Entitlement.follows_id == found.id)
         found.follows_id, found.starts_at = None, at
@@ -189,10 +189,11 @@ def end(purchase_id: UUID, at: datetime) -> None:
             behind.follows_id = before.id
             db.session.flush()
             _move_up(before)
-        return
+        return found
     found.ends_at = max(at, found.starts_at + _LEAST)
     db.session.flush()
     _move_up(found)
+    return found
 
 
 def use(entitlement_id: UUID, seconds: int, octets: int) -> None:

@@ -16,7 +16,7 @@ from tenants.payments.events import CallbackArrived, PaymentReported, StkAsked
 from tenants.payments.health import Health, health, notice_silence, tenants_that_asked
 from tenants.payments.inbox import MAX_BODY_BYTES, may_be_token
 from tenants.payments.models import DeskPayment, InboundEvent, PaymentIntent, ProviderReceipt, ReceiptWitness
-from tenants.payments.pull import LONGEST, ask_for, pull_payments, tenants_with_pull
+from tenants.payments.pull import LONGEST, ask_for, pull_payments, store_statement_row, tenants_with_pull
 from tenants.payments.receipts import Settled
 from tenants.payments.refusals import (
     AlreadySpent,
@@ -37,8 +37,10 @@ from tenants.payments.suspense import (
     left_of,
     list_unmatched,
     match,
+    owner_found,
     owners_of,
     set_aside,
+    take_out,
 )
 
 __all__ = [
@@ -89,6 +91,7 @@ __all__ = [
     "match",
     "may_be_token",
     "notice_silence",
+    "owner_found",
     "owners_of",
     "pull_payments",
     "query_stk",
@@ -100,8 +103,10 @@ __all__ = [
     "settle_callback",
     "settle_query",
     "settle_report",
+    "store_statement_row",
     "suggest_owners",
     "take",
+    "take_out",
     "tenants_that_asked",
     "tenants_with_pull",
     "validate",

@@ -28,6 +28,9 @@ from wavu.events import announce
 from wavu.outbox import Queue
 
 SOURCE = "pull"
+# What M-Pesa itself said, in the shape of a row of Pull: a line of its statement is no less.
+STATEMENT = "statement"
+PROOFS = (SOURCE, STATEMENT)
 # Daraja keeps 48 hours.
 LONGEST = timedelta(hours=47)
 _OVERLAP = timedelta(minutes=30)
@@ -139,13 +142,20 @@ def _witness(receipt_ids: list[UUID]) -> None:
         )  # fmt: skip
 
 
-def parse(body: bytes) -> Report | None:
+def store_statement_row(account_id: UUID, row: dict[str, str]) -> UUID | None:
+    """Stores a line of a statement as a report, and returns the event that settles it; None where it was stored before.
+    `row` has transactionId, trxDate (with its zone), amount, billreference and msisdn, as a row of Pull has.
+    """
+    return inbox.store(STATEMENT, json.dumps(row).encode(), None, mpesa_account_id=account_id)
+
+
+def parse(body: bytes, source: str = SOURCE) -> Report | None:
     """Reads a row that was stored; None for one that cannot be read."""
     row: dict[str, Any] = json.loads(body)
-    return _report(row)
+    return _report(row, source)
 
 
-def _report(row: dict[str, Any]) -> Report | None:
+def _report(row: dict[str, Any], source: str = SOURCE) -> Report | None:
     receipt, cents = callbacks.receipt_of(row.get("transactionId")), callbacks.cents_of(row.get("amount"))
     if receipt is None or cents is None:
         return None
@@ -153,7 +163,7 @@ def _report(row: dict[str, Any]) -> Report | None:
     return Report(
         receipt=receipt,
         amount_cents=cents,
-        source=SOURCE,
+        source=source,
         reference=c2b.plain_reference(row.get("billreference")),
         payer=str(payer)[:80] if isinstance(payer, str | int) else None,
         paid_at=_time(row.get("trxDate")),

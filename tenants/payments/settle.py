@@ -181,10 +181,10 @@ _WAITS = "waits for a callback"
 
 def _weigh(event: InboundEvent, account: MpesaAccount) -> tuple[str, Settled | None]:
     """What a report comes to, in a word or two, and the money that it brings."""
-    report = pull.parse(event.body) if event.kind == pull.SOURCE else c2b.parse(event.body)
+    report = pull.parse(event.body, event.kind) if event.kind in pull.PROOFS else c2b.parse(event.body)
     if report is None:
         return "malformed", None
-    if event.kind != pull.SOURCE:
+    if event.kind not in pull.PROOFS:
         if report.shortcode not in {account.business_short_code, account.party_b}:
             return "refused: another shortcode", None
         trusted = report.amount_cents < TRUSTED_BY_HAND_CENTS

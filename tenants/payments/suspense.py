@@ -119,6 +119,33 @@ def take_back_guess(intent_id: UUID) -> bool:
     return True
 
 
+def take_out(receipt_id: UUID, most_cents: int) -> int:
+    """Money of a receipt that M-Pesa took back waits for no owner any more: as much of it as is left, up to so much.
+    Returns the cents; the caller books them."""
+    item_id = db.session.scalar(select(SuspenseItem.id).where(SuspenseItem.receipt_id == receipt_id))
+    if item_id is None:
+        return 0
+    item = find_unmatched(item_id, lock=True).item
+    taken = min(item.left_cents, most_cents)
+    item.left_cents -= taken
+    db.session.flush()
+    return taken
+
+
+def owner_found(receipt_id: UUID) -> UUID | None:
+    """The one subscriber to whom a receipt in suspense was matched; None where there is none, or more than one."""
+    query = (
+        select(SuspenseMatch.subscriber_id)
+        .join(SuspenseItem, SuspenseItem.id == SuspenseMatch.item_id)
+        .where(SuspenseItem.receipt_id == receipt_id)
+        .group_by(SuspenseMatch.subscriber_id)
+        .having(func.sum(SuspenseMatch.amount_cents) > 0)
+        .limit(2)
+    )
+    found = db.session.scalars(query).all()
+    return found[0] if len(found) == 1 else None
+
+
 def _move(found: Unmatched, subscriber_id: UUID, amount_cents: int, *, guessed_intent_id: UUID | None = None) -> None:
     if amount_cents == 0 or not 0 <= found.item.left_cents - amount_cents <= found.receipt.amount_cents:
         raise MoreThanLeft

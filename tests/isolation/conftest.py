@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from tenants import mpesa, payments, payouts, subscribers
+from tenants import mpesa, payments, payouts, reconciliation, subscribers
 from tenants.mpesa import MpesaAccount, MpesaBalance, MpesaChange
 from tenants.mpesa.changes import Asker
 from tenants.mpesa.setup import Numbers
@@ -45,6 +45,7 @@ def _money(isp: Isp, letter: str) -> None:
         )  # fmt: skip
         mpesa.begin(account.id, "balance")
         db.session.add(MpesaBalance(mpesa_account_id=account.id, as_of=clock.now(), accounts={"accounts": []}))
+        reconciliation.open_case(date(2026, 11, 24), "unmatched", said.receipt, f"Who is canary-{letter}?")
         customer = subscribers.add_line(username=f"line-{letter}", password="x", name=f"Line canary-{letter}")
         payments.take(
             nonce=letter * 32, subscriber_id=customer.id, method="cash", amount_cents=700,

@@ -14,6 +14,7 @@ from werkzeug.test import TestResponse
 
 from tenants.payments.models import DeskPayment, SuspenseItem
 from tenants.payouts import Payout
+from tenants.reconciliation import DifferenceDecision
 from tenants.subscribers import Subscriber
 from tests.browser_client import Browser, without_tokens
 from tests.isolation.conftest import account_of, change_of, row_of
@@ -29,6 +30,10 @@ FOREIGN: dict[str, Any] = {
     "change_id": lambda world, _: change_of(world.b),
     "invitation_id": lambda world, _: world.b.invitation_id,
     "payout_id": lambda world, _: row_of(world.b, Payout),
+    # Before there was any ISP: no day is another's.
+    "day_of_books": lambda _world, _session: "2001-01-01",
+    "case_id": lambda world, _: row_of(world.b, DifferenceDecision),
+    "form": lambda _world, _session: "css",
     "item_id": lambda world, _: row_of(world.b, SuspenseItem),
     "payment_id": lambda world, _: row_of(world.b, DeskPayment),
     "subscriber_id": lambda world, _: row_of(world.b, Subscriber),

@@ -18,7 +18,9 @@ def _may(*permissions: str) -> frozenset[str]:
 
 _READ = _may("home.see", "team.see")
 _DESK = _READ | _may("money.see", "payments.take")
-_MANAGE = _DESK | _may("audit.see", "mpesa.see", "money.match", "mpesa.approve", "payouts.request", "payouts.approve")
+_MANAGE = _DESK | _may(
+    "audit.see", "mpesa.see", "money.match", "mpesa.approve", "payouts.request", "payouts.approve", "books.close"
+)
 
 ISP_ROLES = {
     "owner": Role(N_("Owner"), _MANAGE | _may("team.manage", "mpesa.manage", "payouts.limit")),

@@ -60,6 +60,21 @@ def gather(endpoint: str | None) -> Any:
     return call() if call is not None else None
 
 
+def accepts_bytes(most: int) -> Callable[[View], View]:
+    """The view takes requests of up to so many bytes; all others take what the application says."""
+
+    def mark(view: View) -> View:
+        view.__most_bytes__ = most  # type: ignore[attr-defined]
+        return view
+
+    return mark
+
+
+def most_bytes_of(endpoint: str | None) -> int | None:
+    """What the view of an endpoint takes; None for what the application says."""
+    return getattr(current_app.view_functions.get(endpoint or ""), "__most_bytes__", None)
+
+
 def access_of(endpoint: str | None) -> Access | None:
     """What the view of an endpoint declared; None for no such view."""
     view = current_app.view_functions.get(endpoint or "")

@@ -15,7 +15,7 @@ from config import Settings
 from wavu import accounts, audit
 from wavu.db import db, is_outage, transaction
 from wavu.tenancy import PLATFORM_ID, tenant_scope
-from wavu.web.access import access_of, gather
+from wavu.web.access import access_of, gather, most_bytes_of
 from wavu.web.hosts import Hosts, Site
 
 
@@ -56,6 +56,8 @@ class WavuFlask(Flask):
         site: Site | None = request.environ.get("wavu.site")
         if site is None or site.surface == "ops":
             return super().full_dispatch_request()
+        # Before CSRF reads the form; of someone who is signed in only, as the guard will find out.
+        request.max_content_length = most_bytes_of(request.endpoint)
         g.site, g.place = site, _place(site)
         g.signed_in = _find_session(g.place)
         actor = audit.SYSTEM

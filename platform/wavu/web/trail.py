@@ -51,6 +51,15 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "mpesa.change_asked": (N_("Change of where M-Pesa payments go asked for"), N_("From %(before)s to %(account)s")),
     "mpesa.change_made": (N_("Change of where M-Pesa payments go took effect"), "%(account)s"),
     "mpesa.change_cancelled": (N_("Change of where M-Pesa payments go cancelled"), "%(account)s"),
+    "books.statement_imported": (N_("Statement imported"), N_("%(shortcode)s, %(rows)s movements")),
+    "books.credited_from_statement": (N_("Payment credited from a statement"), "%(receipt)s"),
+    "books.difference_accepted": (N_("Difference explained"), "%(day)s, %(about)s: %(note)s"),
+    "books.case_opened": (N_("Case opened"), "%(day)s, %(about)s: %(note)s"),
+    "books.case_resolved": (N_("Case closed"), "%(day)s, %(about)s: %(note)s"),
+    "books.reversal_booked": (N_("Outside reversal booked"), "%(day)s, %(about)s"),
+    "books.day_closed": (N_("Day closed"), "%(day)s"),
+    "books.report_exported": (N_("Payments exported"), N_("%(first)s to %(last)s")),
+    "access.ended": (N_("Access ended: the payment was taken back"), "%(receipt)s"),
     "router.added": (N_("Router added"), N_("%(name)s at %(address)s")),
 }
 

@@ -1,0 +1,1 @@
+"""A day against Safaricom's statement."""
