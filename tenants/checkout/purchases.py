@@ -16,6 +16,7 @@ from tenants.payments import Settled
 from wavu import clock, ids
 from wavu.db import db
 from wavu.errors import N_, Kind, NotFound, Refused
+from wavu.failpoint import failpoint, failpoint_at_commit
 from wavu.phone import Phone
 from wavu.tenancy import current_tenant
 
@@ -35,6 +36,7 @@ def begin(
     """Starts a purchase and asks the phone for the money. The same nonce again is the same purchase, whatever else it
     says. Raises NotOnSale, NotReady, PromptOpen or TooManyPrompts, and then nothing was begun.
     """
+    failpoint("cp2.before")
     known = db.session.scalar(select(Purchase).where(Purchase.nonce == nonce))
     if known is not None:
         return known
@@ -62,6 +64,8 @@ def begin(
     if made is None:
         return find_purchase(nonce)
     _ask(made, phone)
+    failpoint("cp2.after")
+    failpoint_at_commit(db.session(), "cp3")
     return made
 
 
@@ -106,10 +110,13 @@ def _arrived(settled: Settled | None) -> None:
     """Money is in a wallet: the purchase that it was for is made."""
     if settled is None:
         return
+    failpoint("cp11.before")
     if settled.intent is not None and settled.pays:
         _complete(settled.intent.purchase_id)
     elif settled.purchase_id is not None:
         _complete(settled.purchase_id)
+    failpoint("cp11.after")
+    failpoint_at_commit(db.session(), "cp12")
 
 
 class NobodyHasThat(Refused):

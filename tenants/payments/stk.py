@@ -23,6 +23,7 @@ from tenants.payments.refusals import PromptOpen, TooManyPrompts, TooManyPrompts
 from wavu import clock, ids, outbox
 from wavu.db import db
 from wavu.events import announce
+from wavu.failpoint import failpoint
 from wavu.outbox import Queue
 from wavu.phone import Phone
 from wavu.tenancy import current_tenant_id
@@ -141,10 +142,17 @@ def send_stk(event: dict[str, Any]) -> Call:
         "description": intent.description,
     }
     account_id, intent_id = account.id, intent.id
-    answer = yield lambda: mpesa.call(
-        account_id, app, lambda token: daraja.stk_push(app, token, now=clock.now(), **asked)
-    )
+
+    def push(token: str) -> daraja.Accepted | daraja.NotAccepted:
+        failpoint("cp6.before")
+        answer = daraja.stk_push(app, token, now=clock.now(), **asked)
+        failpoint("cp6.after")
+        return answer
+
+    answer = yield lambda: mpesa.call(account_id, app, push)
+    failpoint("cp7.before")
     _record_push(_locked(intent_id), answer)
+    failpoint("cp7.after")
 
 
 def _record_push(intent: PaymentIntent, answer: daraja.Accepted | daraja.NotAccepted) -> None:
