@@ -228,8 +228,9 @@ class Town:
 
     def pull(self) -> None:
         """The command that an operator types."""
-        done = self.app.test_cli_runner().invoke(args=["payments", "pull"])
-        assert done.exit_code == 0, done.output
+        with self.app.app_context():
+            done = self.app.test_cli_runner().invoke(args=["payments", "pull"])
+        assert done.exit_code == 0, f"{done.output} {done.exception!r}"
 
     def paid(self, one: Customer) -> bool:
         return any(line.msisdn == one.msisdn for line in self.sim.book())
@@ -305,7 +306,7 @@ class Town:
                 p=f"+{one.msisdn}",
             )
             assert len(rights) == 1, f"one entitlement (seed {SEED})"
-            assert float(rights[0][0]) == 3600
+            assert float(rights[0][0]) == 3600, f"not the hour that was paid: {rights}"
             seconds = self.seconds_granted(one)
             assert seconds is not None, f"who paid is let in (seed {SEED})"
             # The first session may move the hour to when it begins, so the whole of it may be told.
