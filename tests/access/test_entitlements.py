@@ -46,7 +46,9 @@ def test_what_was_served_provisionally_was_paid_for(scene: Scene, waited: int, m
 def test_the_calendar_does_not_move_for_what_was_served(scene: Scene) -> None:
     bought, who = shop.purchase(scene.subscriber_id, validity="until_midnight"), scene.subscriber_id
     access.grant(bought.id, who, bought.terms, NOON + 2 * HOUR, starts_at=NOON, provisional=True)
-    assert access.grant(bought.id, who, bought.terms, NOON + 12 * HOUR, starts_at=NOON + HOUR).ends_at == NOON + 12 * HOUR
+    assert (
+        access.grant(bought.id, who, bought.terms, NOON + 12 * HOUR, starts_at=NOON + HOUR).ends_at == NOON + 12 * HOUR
+    )
 
 
 def test_the_current_one_ends_last_among_those_that_run_and_are_not_used_up(scene: Scene) -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
+from uuid import UUID
 
 import pytest
 
@@ -19,13 +20,14 @@ from rehearsal.process import descendants
 from rehearsal.router import VirtualRouter
 from rehearsal.servers import free_port
 from rehearsal.supervisor import App
-from tenants import access
+from tenants import ledger, subscribers
 from tests.chaos.stage import SEED, Stage
 from tests.chaos.town import KNOBS, Customer, Town
 from tests.conftest import environment
 from tests.radius.conftest import ACCOUNTED, accounting
 from tests.stack import ROOT, Stack
 from wavu.db import transaction
+from wavu.phone import Phone
 from wavu.tenancy import PLATFORM_ID, tenant_scope
 from workers import provisioning
 
@@ -212,17 +214,17 @@ def _second(town: Town, *names: str) -> Iterator[None]:
             app.stop(5)
 
 
-def test_two_relays_and_two_workers_one_after_the_other_leading(town: Town) -> None:
-    """cp14.before and cp14.after: the leader dies at the beginning and at the end of its round; another leads."""
+@pytest.mark.parametrize("when", ["before", "after"], ids="cp14.{}".format)
+def test_two_relays_and_two_workers_one_after_the_other_leading(town: Town, when: str) -> None:
+    """The leader dies at the beginning, or at the end, of its round; another leads, and two work side by side."""
     with _second(town, "relay", "workers"):
-        for when in ("before", "after"):
-            people = town.customers([town.world.a, town.world.b] * 2)
-            town.press(people[:2])
-            town.arm(f"cp14.{when}")
-            town.press(people[2:])
-            town.until_served(people)
-            town.until(lambda when=when: town.was_hit(f"cp14.{when}"), "killed")  # type: ignore[misc]
-            town.check(people)
+        people = town.customers([town.world.a, town.world.b] * 2)
+        town.press(people[:2])
+        town.arm(f"cp14.{when}")
+        town.press(people[2:])
+        town.until_served(people)
+        town.until(lambda: town.was_hit(f"cp14.{when}"), "killed")
+        town.check(people)
 
 
 # -- CP19 to CP21
@@ -314,7 +316,7 @@ def test_cp22_redis_comes_back_empty(town: Town) -> None:
 
 @pytest.mark.parametrize("point", ["cp23.before", "cp23.after"])
 def test_the_web_killed_while_it_spools_a_callback(town: Town, point: str) -> None:
-    """PostgreSQL is away when the customers pay. M-Pesa says it once more, or never again (b): then it is asked."""
+    """PostgreSQL is away when the customers pay, and M-Pesa hears no answer: it says it again."""
     people = _prompted(town)
     town.sim.set_knobs({"callback.retries": 3})
     with _without(town, "postgres"):
@@ -363,3 +365,50 @@ def test_cp23_every_process_finds_postgresql_again(town: Town) -> None:
     town.press(people[2:])
     town.until_served(people, 90)
     town.check(people, pushes=None)
+
+
+# -- CP25
+
+
+@pytest.mark.parametrize("when", ["before", "after"], ids="cp25.{}".format)
+def test_the_host_is_lost_and_pull_tells_what_the_backup_lacks(town: Town, when: str) -> None:
+    """Purchases from after the backup are in M-Pesa's book alone; `payments pull` credits them for every shortcode of
+    every ISP, though its worker is killed before, or after, it has stored what it was told."""
+    a, b = town.world.a, town.world.b
+    known = town.customers()
+    town.press(known)
+    town.until_served(known)
+    asked = _prompted(town)
+    with town.inside(a):
+        number = subscribers.number_for(subscribers.by_phone(Phone.parse(known[0].phone)).id)
+    suspense = _suspense(town)
+    backup = town.back_up()
+    _type_pins(town, asked)
+    town.sim.set_knobs(KNOBS)
+    lost = town.customers()
+    town.press(lost)
+    town.until_served([*asked, *lost])
+    town.sim.pay("254722000111", "600100", 50, number)
+    town.sim.pay("254722000222", "5123456", 7)
+    town.lose_and_restore(backup)
+    behind = len(town.sim.book()) - town.number("provider_receipt")
+    assert behind >= 6, "the backup knows nothing of them"
+    town.arm(f"cp25.{when}")
+    town.pull()
+    town.until_served(asked, 90)
+    town.until(town.books_agree, "credited", 90, lambda: town.later(25))
+    assert town.was_hit(f"cp25.{when}")
+    town.until(town.idle, "idle")
+    town.check([*known, *asked], pushes=None)
+    # Whoever bought after the backup is known to M-Pesa alone: their money lies in sight, for staff to match.
+    assert _suspense(town) == {a.id: suspense[a.id] + 1000, b.id: suspense[b.id] + 1700}
+    with town.inside(a):
+        assert ledger.balance(ledger.wallet(subscribers.by_phone(Phone.parse(known[0].phone)).id)) == 5000
+
+
+def _suspense(town: Town) -> dict[UUID, int]:
+    held = {}
+    for isp in (town.world.a, town.world.b):
+        with town.inside(isp):
+            held[isp.id] = ledger.balance(ledger.SUSPENSE)
+    return held

@@ -7,6 +7,7 @@ import http.client
 import json
 import re
 import socket
+import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from flask import Flask
 
 from config import load
 from rehearsal.daraja.simulator import Simulator
+from rehearsal.servers import postgres_programs
 from tenants import ledger, mpesa
 from tests.chaos.stage import SEED, Stage
 from tests.payments.conftest import open_shop
@@ -240,8 +242,10 @@ class Town:
         told = one.look(self.stage.port)
         if told["state"] in ("failed", "no_reply") and not told["retry"] and not self.paid(one):
             one.tap_again(self.stage.port)
-        final = "SELECT count(*) FROM entitlement e JOIN purchase p ON p.tenant_id = e.tenant_id " \
-                "AND p.id = e.purchase_id WHERE p.nonce = %(n)s AND NOT e.provisional AND p.state = 'bought'"  # fmt: skip
+        final = (
+            "SELECT count(*) FROM entitlement e JOIN purchase p ON p.tenant_id = e.tenant_id AND p.id = e.purchase_id "
+            "WHERE p.nonce = %(n)s AND NOT e.provisional AND p.state = 'bought'"
+        )
         return told["state"] in ("paid", "online") and self.sql(final, n=one.nonce)[0][0] == 1
 
     def until_served(self, people: list[Customer], seconds: float = PATIENCE_SECONDS) -> None:
@@ -257,12 +261,42 @@ class Town:
                     self.pull()
                 moved[0] = time.monotonic()
 
-        self.until(lambda: all([self.served(one) for one in people]), "served", seconds, help_on)
+        # Each is looked at, also those behind one who waits.
+        self.until(lambda: sum(map(self.served, people)) == len(people), "served", seconds, help_on)
         self.until(lambda: self.idle(), "idle", seconds, help_on)
 
     def idle(self) -> bool:
         due = "outbox WHERE state = 'ready' AND (run_at <= now() OR lease_until IS NOT NULL)"
         return self.sim.wait_idle() and self.number(due) == 0
+
+    # -- the host is lost
+
+    def back_up(self) -> Path:
+        """As docs/deploy.md says."""
+        path = self.failpoints.with_name("wavu.dump")
+        path.unlink(missing_ok=True)
+        self._program("pg_dump", "-Fc", self.stage.postgres.admin_url("wavu"), "-f", path)
+        return path
+
+    def lose_and_restore(self, backup: Path) -> None:
+        """Every process dies, with the database and Redis; then the backup is restored and they are started again."""
+        stage, admin = self.stage, self.stage.postgres.admin_url
+        for app in stage.apps.values():
+            del stage.supervisor.watches[app.name]
+            app.kill_tree()
+        self.close()
+        with psycopg.connect(admin(), autocommit=True) as wire:
+            wire.execute("DROP DATABASE wavu WITH (FORCE)")
+            wire.execute("CREATE DATABASE wavu OWNER wavu_owner TEMPLATE template0")
+            self._program("pg_restore", "--exit-on-error", "-d", admin("wavu"), backup)
+            wire.execute("GRANT CONNECT ON DATABASE wavu TO wavu_app, wavu_relay")
+        stage.valkey.wipe()
+        for app in stage.apps.values():
+            stage.supervisor.start(app)
+
+    @staticmethod
+    def _program(name: str, *arguments: str | Path) -> None:
+        subprocess.run([postgres_programs() / name, *arguments], check=True)
 
     # -- RADIUS
 
@@ -322,8 +356,7 @@ class Town:
         for isp in (self.world.a, self.world.b):
             with self.inside(isp):
                 assert ledger.audit() == []
-        booked = sorted((line.receipt, line.amount * 100) for line in self.sim.book() if line.kind in ("stk", "c2b"))
-        assert sorted(self.sql("SELECT receipt, amount_cents FROM provider_receipt")) == booked, f"seed {SEED}"
+        assert self.books_agree(), f"seed {SEED}: {self.describe()}"
         for what, query in {
             "a receipt without its posting": "SELECT receipt FROM provider_receipt r WHERE NOT EXISTS (SELECT FROM "
             "ledger_transaction t WHERE t.tenant_id = r.tenant_id AND t.id = r.transaction_id)",
@@ -341,8 +374,11 @@ class Town:
         }.items():
             assert self.sql(query) == [], f"{what} (seed {SEED})"
 
+    def books_agree(self) -> bool:
+        """Whether M-Pesa's receipts are ours, to the shilling."""
+        booked = sorted((line.receipt, line.amount * 100) for line in self.sim.book() if line.kind in ("stk", "c2b"))
+        return sorted(self.sql("SELECT receipt, amount_cents FROM provider_receipt")) == booked
+
     def close(self) -> None:
         with self.app.app_context():
             db.engine.dispose()
-
-
