@@ -202,8 +202,8 @@ def test_killed_while_a_router_is_told_to_end_a_session(town: Town, when: str) -
 
 @contextmanager
 def _second(town: Town, *names: str) -> Iterator[None]:
-    made = [App(f"second {name}", COMMANDS[name], town.stage.environ, ROOT, town.failpoints.with_name(f"second {name}.log"))
-            for name in names]  # fmt: skip
+    folder, environ = town.failpoints.parent, town.stage.environ
+    made = [App(f"second {name}", COMMANDS[name], environ, ROOT, folder / f"second {name}.log") for name in names]
     for app in made:
         town.stage.supervisor.start(app)
     try:

@@ -266,7 +266,11 @@ class Town:
         self.until(lambda: self.idle(), "idle", seconds, help_on)
 
     def idle(self) -> bool:
-        due = "outbox WHERE state = 'ready' AND (run_at <= now() OR lease_until IS NOT NULL)"
+        """Whether no work about money is due."""
+        due = (
+            "outbox WHERE state = 'ready' AND queue IN ('settlement', 'daraja') AND (run_at <= now() "
+            "OR lease_until IS NOT NULL)"
+        )
         return self.sim.wait_idle() and self.number(due) == 0
 
     # -- the host is lost
