@@ -138,6 +138,8 @@ class Settings(BaseSettings):
         )
     )  # fmt: skip
 
+    # Tests arm failpoints there (wavu.failpoint); refused in production.
+    failpoint_dir: Path | None = None
     # Where callbacks wait while PostgreSQL is away. On a disk of this machine.
     spool_dir: Path | None = None
 
@@ -209,6 +211,8 @@ def _in_production(said: Mapping[str, str]) -> Iterator[str]:
         )
     if "daraja_rehearsal_url" in said:
         yield "DARAJA_REHEARSAL_URL: is for the rehearsal; unset it. Money is real in production."
+    if "failpoint_dir" in said:
+        yield "FAILPOINT_DIR: is for tests; unset it. It makes processes kill themselves."
     if len(said.get("radius_health_secret", "h" * 16)) < 16:
         yield "RADIUS_HEALTH_SECRET: needs at least 16 characters; make one with: openssl rand -hex 16"
     if said.get("platform_domain", "").endswith((".localhost", ".test", ".example", ".invalid")):

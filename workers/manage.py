@@ -8,8 +8,8 @@ import click
 from flask import Flask, current_app
 from sqlalchemy import select
 
-from tenants import reconciliation
-from wavu import accounts, audit, outbox, texts, vault
+from tenants import payments, reconciliation
+from wavu import accounts, audit, clock, outbox, texts, vault
 from wavu.db import db, transaction
 from wavu.errors import Refused
 from wavu.outbox import OutboxRow
@@ -20,7 +20,8 @@ from wavu.web import i18n
 def add_commands(app: Flask) -> None:
     """Hangs every command on the application."""
     for command in (
-        add_admin, clear_second_factor, vault_group, outbox_group, books_group, check_isolation, check_audit,
+        add_admin, clear_second_factor, vault_group, outbox_group, payments_group, books_group, check_isolation,
+        check_audit,
         translations,
     ):  # fmt: skip
         app.cli.add_command(command)
@@ -144,6 +145,26 @@ def _each_dead(which: str, action: str, act: Callable[[OutboxRow], None]) -> int
     if not count:
         raise click.ClickException(f"No dead job has the name or id {which}: see outbox dead.")
     return count
+
+
+@click.group("payments")
+def payments_group() -> None:
+    """Money that arrives."""
+
+
+@payments_group.command("pull")
+def pull() -> None:
+    """Ask M-Pesa for the last 47 hours of every shortcode that is registered for Pull, now. After a restore: what was
+    paid since the backup is credited, and what is known already changes nothing."""
+    tick, asked = f"by hand {clock.now().isoformat()}", 0
+    for tenant in _each_tenant():
+        with tenant_scope(tenant.id), transaction():
+            shortcodes = payments.ask_for(payments.LONGEST, tick)
+            asked += shortcodes
+            if shortcodes:
+                click.echo(f"{tenant.slug}: {shortcodes} shortcodes are asked about.")
+    if not asked:
+        raise click.ClickException("No shortcode is registered for Pull: credit from M-Pesa's statement.")
 
 
 @click.command("check-isolation")

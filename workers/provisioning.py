@@ -18,6 +18,7 @@ from tenants import access
 from tenants.access import Answer, Order
 from wavu import clock, outbox, tenancy
 from wavu.errors import Outage
+from wavu.failpoint import failpoint
 from wavu.outbox import Queue
 
 log = structlog.get_logger(__name__)
@@ -78,9 +79,11 @@ def send(order: Order, port: int, bind: str) -> Answer:
             wire.connect((order.address, port))
         except OSError:
             raise Outage("router") from None
+        failpoint("cp13.before")
         for _ in range(TRIES):
             answer = _ask(wire, order)
             if answer is not None:
+                failpoint("cp13.after")
                 return answer
     raise Outage("router")
 

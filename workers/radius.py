@@ -28,8 +28,9 @@ from tenants import access, network
 from tenants.access import AccountingUpdate, ClassToken, Code, Grant, Packet
 from wavu import clock, ids, tenancy
 from wavu.app import start
-from wavu.db import is_outage, transaction
+from wavu.db import db, is_outage, transaction
 from wavu.errors import Refused
+from wavu.failpoint import failpoint, failpoint_at_commit
 from wavu.tenancy import NameKind, tenant_scope
 from wavu.web.i18n import catalogue
 
@@ -117,7 +118,9 @@ class Radius:
                 _tell_trouble("no answer", error)
                 continue
             if reply is not None:
+                failpoint("cp20.before")
                 _send(wire, reply, source)
+                failpoint("cp20.after")
 
     def _drain_accounting(self, wire: socket.socket) -> None:
         for reply, source in self.account(list(_arrived(wire, _MOST_TOGETHER))):
@@ -137,7 +140,9 @@ class Radius:
         key = _request_key(packet, source)
         reply = self._replies.get(key)
         if reply is None:
+            failpoint("cp19.before")
             reply = self._replies[key] = self._decide(packet, nas)
+            failpoint("cp19.after")
         return reply
 
     def _answer_health(self, packet: Packet, source: Source) -> bytes | None:
@@ -238,6 +243,7 @@ class Radius:
         updates = [report.update for report in reports if report.update is not None]
         with self._app.app_context(), tenant_scope(tenant_id), transaction():
             access.record(updates)
+            failpoint_at_commit(db.session(), "cp21")
 
     def _nas(self, source: str) -> Nas | None:
         try:

@@ -28,6 +28,7 @@ from config import Settings
 from wavu import clock, outbox
 from wavu.app import start
 from wavu.db import PrivilegedRole, refuse_privileged_role, transaction
+from wavu.failpoint import failpoint
 from wavu.outbox import BACKOFF_SECONDS, DEAD_AFTER, LEASE_SECONDS, Queue
 from wavu.tenancy import PLATFORM_ID, tenant_scope
 from workers import runtime, schedule
@@ -173,7 +174,9 @@ class Relay:
         log.info("relay leads")
         while not self._stop.is_set():
             if time.monotonic() - self._stepped_at >= _POLL_SECONDS:
+                failpoint("cp14.before")
                 self.step(wire)
+                failpoint("cp14.after")
             until_next = self._stepped_at + _POLL_SECONDS - time.monotonic()
             if self._behind:
                 until_next = min(until_next, _LOOK_SECONDS)
@@ -232,6 +235,7 @@ class Relay:
             return
         batches = _batches(self._claim(wire, queue), SHARES[queue].batch)
         for place, batch in enumerate(batches):
+            failpoint("cp4.before", queue)
             try:
                 self._queues[queue].enqueue_call(
                     "workers.runtime.run_batch",
@@ -245,13 +249,16 @@ class Relay:
                 for left in itertools.chain.from_iterable(batches[place:]):
                     wire.execute(_FREE_ONE, (left.tenant_id, left.id, left.attempt))
                 return
+            failpoint("cp4.after", queue)
 
     def _perform_here(self, wire: psycopg.Connection, queue: Queue) -> None:
         """Money does not wait for Redis. Settlement is database work and runs here, one after another; calls to Daraja
         run in threads of this process."""
         for row in self._claim(wire, queue):
+            failpoint("cp22.before", queue)
             if queue is Queue.SETTLEMENT:
                 runtime.run(str(row.tenant_id), str(row.id), row.attempt)
+                failpoint("cp22.after", queue)
                 continue
             if self._threads is None:
                 self._threads = runtime.Threads(queue, runtime.THREADS[queue])

@@ -32,6 +32,7 @@ from wavu import outbox
 from wavu.app import start
 from wavu.db import is_outage, transaction
 from wavu.errors import Outage, Refused
+from wavu.failpoint import failpoint
 from wavu.outbox import LEASE_SECONDS, Queue
 from wavu.tenancy import tenant_scope
 from workers.reactions import JOBS
@@ -64,6 +65,7 @@ def run_batch(queue: str, batch: list[tuple[str, str, int]]) -> None:
     is in its row. Settlement settles one after another; jobs that call outside are left to the queue's threads.
     """
     for tenant_id, row_id, attempt in batch:
+        failpoint("cp5.before", queue)
         if _threads is None:
             run(tenant_id, row_id, attempt)
         else:
@@ -117,6 +119,7 @@ def _perform(row_id: UUID, attempt: int) -> None:
         if row is None:
             return
         structlog.contextvars.bind_contextvars(job=row.job)
+        failpoint("cp5.after", row.job)
         job = JOBS.get(row.job)
         if job is None:
             raise UnknownJob(f"this release has no job named {row.job}")

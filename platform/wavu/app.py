@@ -10,7 +10,7 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
 from config import ConfigurationError, Settings, load
-from wavu import logs, vault
+from wavu import failpoint, logs, vault
 from wavu.db import db, init_db
 from wavu.tenancy import catalog
 from wavu.web.i18n import init_i18n
@@ -39,6 +39,7 @@ def init_core(app: Flask, settings: Settings) -> None:
     """What every process of the product needs."""
     logs.init_logs(settings)
     logs.init_sentry(settings, release())
+    failpoint.arm(settings.failpoint_dir)
     app.extensions["settings"] = settings
     app.extensions["vault"] = vault.Vault(settings.vault_keys)
     init_db(app, settings)

@@ -41,8 +41,9 @@ def grant(
 ) -> Entitlement:
     """Gives a purchase its one entitlement; granting again changes nothing, and makes a provisional one final.
 
-    A final one never ends before the provisional one did. One that `follows` another starts at that one's end, which
-    the caller has locked. Call it in the transaction that moves the money.
+    What was served provisionally is a part of the time that is paid; a final one never ends before the provisional one
+    did. One that `follows` another starts at that one's end, which the caller has locked. Call it in the transaction
+    that moves the money.
     """
     values = {
         "tenant_id": func.app.tenant_id(),
@@ -64,7 +65,8 @@ def grant(
     kept = _locked(Entitlement.purchase_id == purchase_id)
     assert kept is not None
     if kept.provisional and not provisional:
-        kept.provisional, kept.policy, kept.ends_at = False, terms, max(kept.ends_at, ends_at)
+        served = min(kept.ends_at, starts_at) - kept.starts_at if _movable(terms) else timedelta(0)
+        kept.provisional, kept.policy, kept.ends_at = False, terms, max(kept.ends_at, ends_at - served)
         db.session.flush()
         _move_up(kept)
     return kept
@@ -153,10 +155,15 @@ def end_if_begun(entitlement: Entitlement, at: datetime) -> datetime:
 
 
 def _delay(entitlement: Entitlement, began: datetime, window: timedelta) -> timedelta:
-    """By how much a first session moves start and end (money-and-reliability 3.2). The calendar moves for nobody."""
+    """By how much a first session moves start and end (money-and-reliability 3.2)."""
     waited = began - entitlement.starts_at
-    movable = entitlement.activated_at is None and entitlement.policy.get("validity") in ("hours", "days")
+    movable = entitlement.activated_at is None and _movable(entitlement.policy)
     return waited if movable and timedelta(0) < waited <= window else timedelta(0)
+
+
+def _movable(terms: dict[str, Any]) -> bool:
+    """Whether a length of time is sold. The calendar moves for nobody."""
+    return terms.get("validity") in ("hours", "days")
 
 
 def activate(entitlement_id: UUID, began: datetime) -> None:

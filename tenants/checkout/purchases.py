@@ -19,6 +19,7 @@ from tenants.payments import Settled
 from wavu import clock, ids
 from wavu.db import db, one_at_a_time
 from wavu.errors import N_, Kind, NotFound, Refused
+from wavu.failpoint import failpoint, failpoint_at_commit
 from wavu.phone import Phone
 
 
@@ -44,6 +45,7 @@ def begin(
     """Starts a purchase and asks the phone for the money. The same nonce again is the same purchase, whatever else it
     says. Raises NotOnSale, NotReady, PromptOpen or TooManyPrompts, and then nothing was begun.
     """
+    failpoint("cp2.before")
     known = db.session.scalar(select(Purchase).where(Purchase.nonce == nonce))
     if known is not None:
         return known
@@ -109,6 +111,8 @@ def _begin(package: Package, phone: Phone | None, *, nonce: str, **values: Any) 
     if made is None:
         return find_purchase(nonce)
     _pay(made, phone)
+    failpoint("cp2.after")
+    failpoint_at_commit(db.session(), "cp3")
     return made
 
 
@@ -162,9 +166,12 @@ def _arrived(settled: Settled | None) -> None:
     """Money is in a wallet: the purchase that it was for is made, or another that waits. Else it stays there."""
     if settled is None:
         return
+    failpoint("cp11.before")
     named = settled.intent.purchase_id if settled.intent is not None and settled.pays else settled.purchase_id
     if named is None or not _complete(named):
         fulfilment.money_arrived(settled.subscriber_id)
+    failpoint("cp11.after")
+    failpoint_at_commit(db.session(), "cp12")
 
 
 class NobodyHasThat(Refused):

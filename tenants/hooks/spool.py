@@ -25,6 +25,7 @@ from config import Settings
 from tenants import mpesa, payments
 from wavu import ids
 from wavu.db import is_outage, transaction
+from wavu.failpoint import failpoint
 from wavu.tenancy import tenant_scope
 
 log = structlog.get_logger(__name__)
@@ -81,12 +82,14 @@ class Spool:
             json.dump(said, file)
             file.flush()
             os.fsync(file.fileno())
+        failpoint("cp23.before")
         part.rename(path)
         folder = os.open(self._folder, os.O_RDONLY)
         try:
             os.fsync(folder)
         finally:
             os.close(folder)
+        failpoint("cp23.after")
 
     def waiting(self) -> list[Path]:
         """The files, oldest first."""
@@ -118,10 +121,12 @@ class Spool:
     def _hand_in(self, app: Flask, path: Path) -> None:
         said = json.loads(path.read_text("utf-8"))
         body = base64.b64decode(said["body"])
+        failpoint("cp23.before_handing_in")
         with app.app_context(), tenant_scope(UUID(said["tenant_id"])), transaction():
             known = RECEIVERS[said["kind"]](said["token"], body, said["peer"])
         if not known:
             log.warning("a spooled callback is nobody's", tenant=said["tenant_id"])
+        failpoint("cp23.handed_in")
         path.unlink()
 
     @contextmanager

@@ -16,6 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from tenants.payments.models import InboundEvent
 from wavu import clock, ids
 from wavu.db import db
+from wavu.failpoint import failpoint, failpoint_at_commit
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -30,7 +31,8 @@ def store(
 ) -> UUID | None:
     """Stores an event of the current tenant and returns its id; None where the same body of the same owner is stored
     already: it counts once."""
-    return db.session.scalar(
+    failpoint("cp8.before", kind)
+    event_id = db.session.scalar(
         insert(InboundEvent)
         .values(
             id=ids.new_id(),
@@ -46,6 +48,9 @@ def store(
         .on_conflict_do_nothing()
         .returning(InboundEvent.id)
     )
+    failpoint("cp8.after", kind)
+    failpoint_at_commit(db.session(), "cp9", kind)
+    return event_id
 
 
 def _canonical(body: bytes) -> bytes:

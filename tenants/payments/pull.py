@@ -25,6 +25,7 @@ from wavu import clock, ids, outbox
 from wavu.db import db
 from wavu.errors import Outage
 from wavu.events import announce
+from wavu.failpoint import failpoint_at_commit
 from wavu.outbox import Queue
 
 SOURCE = "pull"
@@ -43,15 +44,18 @@ def tenants_with_pull() -> list[UUID]:
     return list(db.session.scalars(select(func.app.tenants_with_pull())))
 
 
-def ask_for(window: timedelta | None, tick: str) -> None:
+def ask_for(window: timedelta | None, tick: str) -> int:
     """Puts a job for each shortcode of the current tenant: all that was paid in the last `window`, or since the last
-    time and some minutes before. `tick` names the occasion: the same one again adds nothing."""
+    time and some minutes before. Returns how many. `tick` names the occasion: the same one again adds nothing; one
+    that begins with a digit is a clock's, and its jobs are spread over some minutes."""
     now = clock.now()
-    accounts = db.session.scalars(select(MpesaAccount).where(MpesaAccount.pull_registered_at.is_not(None)))
-    for account in accounts.all():
+    registered = select(MpesaAccount).where(MpesaAccount.pull_registered_at.is_not(None))
+    accounts = db.session.scalars(registered).all()
+    for account in accounts:
         since = now - LONGEST if account.pulled_until is None else account.pulled_until - _OVERLAP
         start = max(since if window is None else now - window, now - LONGEST)
         _put(account.id, tick, start, now, 0)
+    return len(accounts)
 
 
 def _put(account_id: UUID, tick: str, start: datetime, end: datetime, offset: int) -> None:
@@ -80,6 +84,7 @@ def pull_payments(event: dict[str, Any]) -> Generator[Callable[[], Any], Any, No
         raise Outage("daraja", retry_after_seconds=60)
     rows, more = answer
     _take(account, rows)
+    failpoint_at_commit(db.session(), "cp25")
     if more:
         _put(account_id, event["tick"], start, end, offset + len(rows))
     elif account.pulled_until is None or account.pulled_until < end:

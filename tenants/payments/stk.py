@@ -23,6 +23,7 @@ from tenants.payments.refusals import PromptOpen, TooManyPrompts, TooManyPrompts
 from wavu import clock, ids, outbox
 from wavu.db import db
 from wavu.events import announce
+from wavu.failpoint import failpoint
 from wavu.outbox import Queue
 from wavu.phone import Phone
 from wavu.tenancy import current_tenant_id
@@ -146,10 +147,17 @@ def send_stk(event: dict[str, Any]) -> Call:
     }
     account_id, intent_id = account.id, intent.id
     turn: dict[str, Any] = {"in_line": bool(event.get("in_line")), "patience_seconds": _time_left(intent)}
-    answer = yield lambda: mpesa.call(
-        account_id, app, lambda token: daraja.stk_push(app, token, now=clock.now(), **asked), kind="stk", **turn
-    )
+
+    def push(token: str) -> daraja.Accepted | daraja.NotAccepted:
+        failpoint("cp6.before")
+        answer = daraja.stk_push(app, token, now=clock.now(), **asked)
+        failpoint("cp6.after")
+        return answer
+
+    answer = yield lambda: mpesa.call(account_id, app, push, kind="stk", **turn)
+    failpoint("cp7.before")
     _record_push(_locked(intent_id), answer)
+    failpoint("cp7.after")
 
 
 def _record_push(intent: PaymentIntent, answer: daraja.Accepted | daraja.NotAccepted) -> None:

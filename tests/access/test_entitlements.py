@@ -33,6 +33,24 @@ def test_a_provisional_one_becomes_final_and_never_shorter(scene: Scene, hours: 
     assert (late.provisional, late.ends_at) == (False, NOON + expected * HOUR)
 
 
+@pytest.mark.parametrize(("waited", "more"), [(1, 3), (2, 2), (5, 2)])
+def test_what_was_served_provisionally_was_paid_for(scene: Scene, waited: int, more: int) -> None:
+    """Four hours, two of them before the receipt came; a pause that was no fault of the customer's does not count."""
+    bought, who = shop.purchase(scene.subscriber_id, validity_count=4), scene.subscriber_id
+    access.grant(bought.id, who, bought.terms, NOON + 2 * HOUR, starts_at=NOON, provisional=True)
+    late = NOON + waited * HOUR
+    final = access.grant(bought.id, who, bought.terms, late + 4 * HOUR, starts_at=late)
+    assert final.ends_at == late + more * HOUR
+
+
+def test_the_calendar_does_not_move_for_what_was_served(scene: Scene) -> None:
+    bought, who = shop.purchase(scene.subscriber_id, validity="until_midnight"), scene.subscriber_id
+    access.grant(bought.id, who, bought.terms, NOON + 2 * HOUR, starts_at=NOON, provisional=True)
+    assert (
+        access.grant(bought.id, who, bought.terms, NOON + 12 * HOUR, starts_at=NOON + HOUR).ends_at == NOON + 12 * HOUR
+    )
+
+
 def test_the_current_one_ends_last_among_those_that_run_and_are_not_used_up(scene: Scene) -> None:
     who = scene.subscriber_id
     short = shop.buy(who)
