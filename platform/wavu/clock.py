@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
@@ -14,6 +14,11 @@ _fixed: ContextVar[datetime | None] = ContextVar("wavu_fixed_now", default=None)
 def now() -> datetime:
     """The present instant, aware, in UTC."""
     return _fixed.get() or datetime.now(UTC)
+
+
+def now_by(seconds: Callable[[], float]) -> datetime:
+    """The present by a clock that several machines share, as seconds since the epoch; this one where it is fixed."""
+    return _fixed.get() or datetime.fromtimestamp(seconds(), UTC)
 
 
 def local_date(instant: datetime, timezone: str) -> date:

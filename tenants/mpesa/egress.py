@@ -56,7 +56,7 @@ class Gate:
         or anything else; `in_line` is said by who comes back at the moment that it was given. Never waits.
         """
         assert_no_transaction("Daraja")
-        host, now = urlsplit(base_url).netloc, clock.now().timestamp()
+        host, now = urlsplit(base_url).netloc, self._now()
         rates = self._rates(base_url, kind)
         names = [f"breaker:{host}", f"all:{host}", f"{kind}:{host}:{app}"]
 
@@ -73,7 +73,7 @@ class Gate:
 
     def heard(self, base_url: str, kind: str | None) -> None:
         """Says how a call ended: `html 403` or `html 503` where a page came instead of an answer, else None."""
-        host, now = urlsplit(base_url).netloc, clock.now().timestamp()
+        host, now = urlsplit(base_url).netloc, self._now()
         name = f"breaker:{host}"
         if self._change([name], lambda states: pace.heard(states[0], kind, now)):
             log.error("Daraja shuts us out: all calls rest", host=host, answer=kind)
@@ -83,9 +83,20 @@ class Gate:
         host, now = urlsplit(base_url).netloc, clock.now().timestamp()
         seen_at, until = self._glances.get(host, (0.0, 0.0))
         if not 0 <= now - seen_at < _GLANCE_SECONDS:
-            until = float(self._read(f"breaker:{host}").get("until", 0))
+            until = now + max(0.0, float(self._read(f"breaker:{host}").get("until", 0)) - self._now())
             self._glances[host] = now, until
         return max(0.0, until - now)
+
+    def _now(self) -> float:
+        """By the clock of Redis: whose own clock is wrong shall neither wait for the others nor hold them up."""
+        return clock.now_by(self._redis_seconds).timestamp()
+
+    def _redis_seconds(self) -> float:
+        if time.monotonic() >= self._away_until:
+            with suppress(redis.RedisError):
+                said: Any = self._redis.time()
+                return float(said[0]) + float(said[1]) / 1_000_000
+        return clock.now().timestamp()
 
     def _rates(self, base_url: str, kind: str) -> tuple[Rate, Rate]:
         """For all of us, and for one app."""

@@ -134,7 +134,9 @@ def test_a_job_that_no_release_knows_is_given_up_soon_and_a_later_release_perfor
     factory.step()
     factory.work()
     said = "UnknownJob: this release has no job named of_the_next_release"
-    assert factory.rows("state, last_error, run_at > created_at")[0] == ("ready", said, True), "a deploy may be under way"
+    assert factory.rows("state, last_error, run_at > created_at")[0] == ("ready", said, True), (
+        "a deploy may be under way"
+    )
     factory.sql("UPDATE outbox SET run_at = now(), first_failed_at = now() - interval '14 minutes'")
     factory.step()
     factory.work()
