@@ -58,6 +58,8 @@ _HOTSPOT = (
     _package("Bundle 2 GB", "Kifurushi GB 2", 100, "days", 7, 8, data_cap_bytes=2_000_000_000),
     _package("1 week", "Wiki 1", 250, "days", 7, 8, devices=2),
     _package("1 month", "Mwezi 1", 900, "months", 1, 10, devices=2),
+    _package("Fibre 10", "Fibre 10", 1800, "months", 1, 10, sold_on_hotspot=False, sold_on_pppoe=True, popular=True),
+    _package("Fibre week", "Fibre wiki 1", 500, "days", 7, 10, sold_on_hotspot=False, sold_on_pppoe=True),
 )
 _HOME = (
     _package("Day pass", "Pasi ya siku", 80, "days", 1, 10),
@@ -224,7 +226,17 @@ def _write_peers(settings: Settings, kept: dict[str, str]) -> None:
             write_private(Path(path), json.dumps(content, indent=1))
 
 
-def _summary(settings: Settings, kept: dict[str, str], totp: str) -> dict[str, Any]:
+def _account_number(isp: Isp, settings: Settings) -> str:
+    """What a customer of the line types. In the platform's scope."""
+    tenant_id = tenancy.resolve(NameKind.HOST, f"{isp.slug}.{settings.platform_domain}")
+    assert tenant_id is not None
+    with tenancy.visiting(tenant_id):
+        line = subscribers.by_username(_line(isp))
+        assert line is not None
+        return subscribers.number_for(line.id)
+
+
+def _summary(settings: Settings, kept: dict[str, str], totp: str, numbers: dict[str, str]) -> dict[str, Any]:
     domain = settings.platform_domain
     accounts_ = [
         {"role": "platform admin", "email": STAFF[1], "password": kept[STAFF[1]], "totp_secret": totp},
@@ -271,7 +283,13 @@ def _summary(settings: Settings, kept: dict[str, str], totp: str) -> dict[str, A
             },
         },
         "subscribers": [
-            {"tenant": isp.slug, "username": _line(isp), "password": kept[f"line {isp.slug}"], "package": None}
+            {
+                "tenant": isp.slug,
+                "username": _line(isp),
+                "password": kept[f"line {isp.slug}"],
+                "account_number": numbers[isp.slug],
+                "package": None,
+            }
             for isp in ISPS
         ],
         "accounts": accounts_,
@@ -285,8 +303,9 @@ def main() -> None:
         totp = _staff(kept)
         for isp in ISPS:
             _isp(isp, settings, kept)
+        numbers = {isp.slug: _account_number(isp, settings) for isp in ISPS}
     _write_peers(settings, kept)
-    print(json.dumps(_summary(settings, kept, totp)))
+    print(json.dumps(_summary(settings, kept, totp, numbers)))
 
 
 if __name__ == "__main__":

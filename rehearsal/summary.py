@@ -10,6 +10,7 @@ def render(facts: Mapping[str, Any], ports: Mapping[str, str], var: Path) -> str
     parts = [
         _table("Open in a browser", list(_flat(facts.get("urls", {})))),
         _table("Log in", [_account(account) for account in facts.get("accounts", [])]),
+        _table("Account numbers of home lines", [_home_line(line) for line in facts.get("subscribers", [])]),
         _table("Ports on 127.0.0.1", [(name, number) for name, number in ports.items()]),
         f"Second factor: ./run code [email]    Mail: {var / 'mail'}    Logs: {var / 'log'}",
         f"For tools: {var / 'rehearsal.json'}    Stop: Ctrl-C",
@@ -23,6 +24,10 @@ def _flat(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]
             yield from _flat(value, f"{above}{name} ")
         else:
             yield f"{above}{name}", str(value)
+
+
+def _home_line(line: Mapping[str, Any]) -> tuple[str, str]:
+    return str(line.get("account_number", "")), str(line.get("username", ""))
 
 
 def _account(account: Mapping[str, Any]) -> tuple[str, str]:

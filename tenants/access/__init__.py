@@ -1,5 +1,6 @@
 """Who may be online. Promises: the entitlement is the truth that RADIUS reads; what cannot be decided is not answered,
-and never accepted; accounting is written before it is acknowledged, and its counters only grow.
+and never accepted; accounting is written before it is acknowledged, and its counters only grow; a package that waits
+behind another begins by itself, whole, when that one ends or is used up.
 """
 
 from tenants.access.accounting import record
@@ -13,11 +14,11 @@ from tenants.access.endings import (
     sessions_to_end,
     tenants_with_sessions_to_end,
 )
-from tenants.access.entitlements import current, entitlement_of, grant
+from tenants.access.entitlements import current, ends_at, entitlement_of, grant, used_up
 from tenants.access.gate import Code, Packet, is_sound, read
 from tenants.access.models import AccessSession, Entitlement, LoginCode
 from tenants.access.orders import Answer, Order
-from tenants.access.policy import Grant, Refusal, authorize
+from tenants.access.policy import Grant, Refusal, authorize, has_room
 from tenants.access.replies import accept, acknowledge, alive, reject
 from tenants.access.requests import (
     AccessRequest,
@@ -54,8 +55,10 @@ __all__ = [
     "close_session",
     "current",
     "disconnect_of",
+    "ends_at",
     "entitlement_of",
     "grant",
+    "has_room",
     "is_sound",
     "make_login_code",
     "open_class",
@@ -67,4 +70,5 @@ __all__ = [
     "seal_class",
     "sessions_to_end",
     "tenants_with_sessions_to_end",
+    "used_up",
 ]

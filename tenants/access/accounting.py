@@ -120,7 +120,7 @@ class _Batch:
         owners = subscribers_behind(update_.user_name, update_.mac, update_.service)
         if not owners:
             return None, None
-        running = entitlements.current(owners, update_.received_at)
+        running = entitlements.current(owners, update_.received_at, update_.service.value)
         if running is None:
             return None, owners[0]
         return _Right(running.id, running.subscriber_id, running.ends_at), running.subscriber_id

@@ -22,15 +22,24 @@ class Entitlement(TenantRow):
     __tablename__ = "entitlement"
     __table_args__ = (
         UniqueConstraint("tenant_id", "purchase_id"),
+        UniqueConstraint("tenant_id", "follows_id"),
         CheckConstraint("ends_at > starts_at", name="order"),
+        CheckConstraint("service IN ('hotspot', 'pppoe')", name="service"),
         ForeignKeyConstraint(
             ["tenant_id", "purchase_id"], ["purchase.tenant_id", "purchase.id"], name="fk_entitlement_purchase"
         ),
         ForeignKeyConstraint(*_SUBSCRIBER, name="fk_entitlement_subscriber"),
+        ForeignKeyConstraint(
+            ["tenant_id", "follows_id"], ["entitlement.tenant_id", "entitlement.id"], name="fk_entitlement_follows"
+        ),
     )
 
     purchase_id: Mapped[UUID]
     subscriber_id: Mapped[UUID]
+    # What it lets its subscriber use: a line's right opens no hotspot, and a phone's no line.
+    service: Mapped[str] = mapped_column(default="hotspot")
+    # The one that it waits behind. Where that one ends at another time than was foreseen, this one moves along.
+    follows_id: Mapped[UUID | None]
     policy: Mapped[dict[str, Any]]
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]

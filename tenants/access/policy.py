@@ -127,10 +127,11 @@ def _proves(request: AccessRequest, password: str) -> bool:
 
 
 def _within_rights(subscriber_ids: list[UUID], request: AccessRequest, now: datetime) -> Grant | Refusal:
-    rights = entitlements.running(subscriber_ids, now)
+    service = request.service.value
+    rights = entitlements.running(subscriber_ids, now, service)
     usable = [right for right in rights if entitlements.used_up(right) is None]
     if not usable:
-        return _why_none(subscriber_ids, rights, now)
+        return _why_none(subscriber_ids, rights, now, service)
     # Two log-ins at once must not both take the last place. In one order, so that they do not wait for each other.
     for owner in sorted({right.subscriber_id for right in usable}):
         lock = func.hashtextextended(str(owner), 42)
@@ -142,14 +143,19 @@ def _within_rights(subscriber_ids: list[UUID], request: AccessRequest, now: date
     return _no("too_many_devices", count=usable[0].policy["devices"])
 
 
-def _why_none(subscriber_ids: list[UUID], rights: list[Entitlement], now: datetime) -> Refusal:
+def _why_none(subscriber_ids: list[UUID], rights: list[Entitlement], now: datetime, service: str) -> Refusal:
     if rights:
         return _no(f"{entitlements.used_up(rights[0])}_used_up")
-    ended = entitlements.last_ended(subscriber_ids, now)
+    ended = entitlements.last_ended(subscriber_ids, now, service)
     if ended is None:
         return _no("no_package")
     zone = ZoneInfo(tenancy.current_tenant().timezone)
     return _no("expired", when=f"{ended.astimezone(zone):%d/%m/%Y %H:%M}")
+
+
+def has_room(entitlement: Entitlement, mac: str, at: datetime) -> bool:
+    """Whether one more device may be online under it, beside those that are."""
+    return _devices_online([entitlement.id], mac, at).get(entitlement.id, 0) < int(entitlement.policy["devices"])
 
 
 def _devices_online(entitlement_ids: list[UUID], mac: str | None, now: datetime) -> dict[UUID, int]:

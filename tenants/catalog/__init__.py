@@ -1,7 +1,7 @@
 """What a tenant sells. Promise: a purchase keeps the terms it was made under, whatever is changed later."""
 
 from tenants.catalog.models import Package
-from tenants.catalog.packages import Channel, NotOnSale, Offer, ends_at, find_on_sale, hotspot_offers, on_sale, terms_of
+from tenants.catalog.packages import Channel, NotOnSale, Offer, ends_at, find_on_sale, offers, on_sale, terms_of
 
 __all__ = [
     "Channel",
@@ -10,7 +10,7 @@ __all__ = [
     "Package",
     "ends_at",
     "find_on_sale",
-    "hotspot_offers",
+    "offers",
     "on_sale",
     "terms_of",
 ]

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Row, and_, bindparam, func, literal, null, select, true, union_all
+from sqlalchemy import BigInteger, Row, Text, and_, bindparam, cast, func, literal, literal_column, select, true
 
 from tenants import payments
 from tenants.access import Entitlement
+from tenants.checkout.balance import came_in, whole_shillings
 from tenants.checkout.models import Purchase
+from tenants.ledger import LedgerAccount
 from tenants.mpesa import MpesaAccount
 from tenants.payments import PaymentIntent
-from tenants.subscribers import Device
 from wavu import clock
 from wavu.db import db
 from wavu.errors import NotFound
@@ -22,9 +23,11 @@ from wavu.tenancy import Tenant
 
 
 class Progress(NamedTuple):
-    """`state`: requested, prompted, checking, paid, online, failed, no_reply or review (experience.md 2.4).
+    """`state`: requested, prompted, checking, paid, waits (for an earlier package to end), online, short (some of the
+    money is here), failed, no_reply or review (experience.md 2.4).
 
-    `terms` to `original_url` are the purchase's own.
+    `spare_cents` is what came in for this purchase and is not used: of a price that is not reached, or too much;
+    `missing_cents` what its next prompt asks for. `channel` to `original_url` are the purchase's own.
     """
 
     state: str
@@ -32,11 +35,16 @@ class Progress(NamedTuple):
     retry_in_seconds: int
     seconds_left: int
     receipt: str | None
+    spare_cents: int
+    missing_cents: int
+    starts_at: datetime | None
     ends_at: datetime | None
     phone_masked: str
     pay_to: str
+    channel: str
     terms: dict[str, Any]
     price_cents: int
+    wallet_cents: int
     mac: str | None
     login_url: str | None
     original_url: str | None
@@ -44,6 +52,7 @@ class Progress(NamedTuple):
 
 _BOUGHT, _INTENT, _RIGHT = Purchase.__table__.c, PaymentIntent.__table__.c, Entitlement.__table__.c
 _ACCOUNT, _TENANT = MpesaAccount.__table__.c, Tenant.__table__.c
+_WALLET = LedgerAccount.__table__.c
 _LATEST = (
     select(
         _INTENT.mpesa_account_id, _INTENT.state, _INTENT.code, _INTENT.receipt, _INTENT.phone, _INTENT.amount_cents,
@@ -54,11 +63,22 @@ _LATEST = (
     .limit(1)
     .lateral("latest")
 )  # fmt: skip
+_BROUGHT = literal_column(f"({came_in('purchase')})", BigInteger)
+_IN_WALLET = (
+    select(func.coalesce(func.sum(_WALLET.balance_cents), 0))
+    .where(
+        _WALLET.tenant_id == _BOUGHT.tenant_id,
+        _WALLET.code == literal("liab:wallet:").concat(cast(_BOUGHT.subscriber_id, Text)),
+    )
+    .scalar_subquery()
+)
 # One statement without entities, for each waiting phone asks every few seconds.
 _PROGRESS = (
     select(
-        _BOUGHT.terms, _BOUGHT.price_cents, _BOUGHT.mac, _BOUGHT.login_url, _BOUGHT.original_url, _LATEST,
-        _ACCOUNT.party_b, _RIGHT.ends_at, _RIGHT.activated_at, _TENANT.name,
+        _BOUGHT.channel, _BOUGHT.terms, _BOUGHT.price_cents, _BOUGHT.wallet_cents, _BOUGHT.moved_cents, _BOUGHT.mac,
+        _BOUGHT.login_url, _BOUGHT.original_url, _BOUGHT.state.label("purchase_state"), _LATEST, _ACCOUNT.party_b,
+        _RIGHT.starts_at, _RIGHT.ends_at, _RIGHT.activated_at, _TENANT.name, _BROUGHT.label("came_in_cents"),
+        _IN_WALLET.label("in_wallet_cents"),
     )
     .join(_TENANT.id.table, _TENANT.id == _BOUGHT.tenant_id)
     .outerjoin(_LATEST, true())
@@ -79,30 +99,53 @@ def progress(nonce: str) -> Progress:
     found = db.session.execute(_PROGRESS, {"nonce": nonce}).first()
     if found is None:
         raise NotFound
-    purchase = found.terms, found.price_cents, found.mac, found.login_url, found.original_url
-    if found.state is None:
-        return Progress("review", None, 0, 0, None, None, "", "", *purchase)
-    age = (clock.now() - (found.submitted_at or found.created_at)).total_seconds()
-    state, retry_in = _state(found, age)
+    # A purchase that the balance paid asked nobody.
+    age = (clock.now() - (found.submitted_at or found.created_at)).total_seconds() if found.state else 0.0
+    spare, missing = _money(found)
+    state, retry_in = _state(found, age, missing)
     return Progress(
         state,
         found.code,
         retry_in,
         max(0, int(payments.PROMPT_SECONDS - age)),
         found.receipt,
+        spare,
+        missing,
+        found.starts_at,
         found.ends_at,
-        Phone(found.phone).masked,
-        f"{found.name} · {found.party_b}",
-        *purchase,
+        Phone(found.phone).masked if found.phone else "",
+        f"{found.name} · {found.party_b}" if found.party_b else "",
+        found.channel,
+        found.terms,
+        found.price_cents,
+        found.wallet_cents,
+        found.mac,
+        found.login_url,
+        found.original_url,
     )
 
 
-def _state(found: Row[Any], age: float) -> tuple[str, int]:
+def _money(found: Row[Any]) -> tuple[int, int]:
+    """(spare, missing) cents."""
+    if found.purchase_state == "bought":
+        unused = max(0, found.came_in_cents + found.wallet_cents - found.price_cents) - found.moved_cents
+        return max(0, min(found.in_wallet_cents, unused)), 0
+    here = max(0, min(found.in_wallet_cents, found.came_in_cents + found.wallet_cents - found.moved_cents))
+    return here, whole_shillings(found.price_cents - here)
+
+
+def _state(found: Row[Any], age: float, missing_cents: int) -> tuple[str, int]:
     """(state, seconds until another attempt makes sense)."""
     if found.ends_at is not None:
-        return ("online" if found.activated_at else "paid"), 0
+        waits = found.starts_at > clock.now()
+        return "waits" if waits else "online" if found.activated_at else "paid", 0
+    if found.state is None:
+        return "review", 0
     begun = (clock.now() - found.created_at).total_seconds()
-    retry_in = max(0, math.ceil(payments.wait_after(found, found.price_cents) - begun))
+    retry_in = max(0, math.ceil(payments.wait_after(found, missing_cents) - begun))
+    is_asked = found.state in payments.OPEN and age < payments.PROMPT_SECONDS
+    if found.came_in_cents > found.moved_cents and not is_asked and found.state not in {"succeeded", "paid_no_receipt"}:
+        return "short", retry_in
     if found.state == "failed":
         return "failed", retry_in
     if found.state in {"review", "expired", "succeeded", "paid_no_receipt"}:
@@ -111,71 +154,3 @@ def _state(found: Row[Any], age: float) -> tuple[str, int]:
         return "no_reply", retry_in
     names = {"created": "requested", "submitting": "requested", "pending": "prompted", "unknown": "checking"}
     return names[found.state], retry_in
-
-
-class Held(NamedTuple):
-    """A purchase that a device can go on with: paid and running (`ends_at`), or its prompt is open on `phone`."""
-
-    nonce: str
-    terms: dict[str, Any]
-    ends_at: datetime | None
-    been_online: bool
-    phone: str | None
-
-
-# Somebody who comes back later than this starts anew.
-_OPEN_FOR = timedelta(minutes=3)
-_DEVICE = Device.__table__.c
-
-
-def _some_left(used: Any, cap: str) -> Any:
-    return func.coalesce(used < _RIGHT.policy[cap].astext.cast(BigInteger), true())
-
-
-_RUNNING = (
-    select(
-        _BOUGHT.nonce, _BOUGHT.terms, _RIGHT.ends_at, _RIGHT.activated_at.is_not(None).label("been_online"),
-        null().label("phone"),
-    )
-    .join(_RIGHT.id.table, and_(_RIGHT.tenant_id == _BOUGHT.tenant_id, _RIGHT.purchase_id == _BOUGHT.id))
-    .join(
-        _DEVICE.id.table,
-        and_(
-            _DEVICE.tenant_id == _RIGHT.tenant_id,
-            _DEVICE.subscriber_id == _RIGHT.subscriber_id,
-            _DEVICE.mac == _BOUGHT.mac,
-        ),
-    )
-    .where(
-        _DEVICE.tenant_id == func.app.tenant_id(),
-        _DEVICE.mac == bindparam("mac"),
-        _RIGHT.starts_at <= bindparam("now"),
-        _RIGHT.ends_at > bindparam("now"),
-        _some_left(_RIGHT.used_seconds, "time_cap_seconds"),
-        _some_left(_RIGHT.used_bytes, "data_cap_bytes"),
-    )
-    .order_by(_RIGHT.ends_at.desc())
-    .limit(1)
-)  # fmt: skip
-_ASKED = (
-    select(_BOUGHT.nonce, _BOUGHT.terms, null(), literal(False), _INTENT.phone)
-    .join(_INTENT.id.table, and_(_INTENT.tenant_id == _BOUGHT.tenant_id, _INTENT.purchase_id == _BOUGHT.id))
-    .where(
-        _INTENT.tenant_id == func.app.tenant_id(),
-        _INTENT.state.in_(payments.OPEN),
-        _INTENT.created_at > bindparam("since"),
-        _BOUGHT.mac == bindparam("mac"),
-        _BOUGHT.state == "open",
-    )
-    .order_by(_INTENT.id.desc())
-    .limit(1)
-)
-_HELD = union_all(_RUNNING, _ASKED)
-
-
-def held_by(mac: str) -> tuple[Held, ...]:
-    """What a device need not buy again: of its packages that run and are not used up the one that ends last, and its
-    last prompt that may still be answered.
-    """
-    now = clock.now()
-    return tuple(Held(*row) for row in db.session.execute(_HELD, {"mac": mac, "now": now, "since": now - _OPEN_FOR}))

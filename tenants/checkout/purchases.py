@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Collection
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from tenants import access, catalog, ledger, payments, subscribers
+from tenants import access, catalog, mpesa, payments, subscribers
+from tenants.catalog import Channel, Package
+from tenants.checkout import balance, fulfilment
 from tenants.checkout.models import Purchase
-from tenants.ledger import Leg, NotEnoughMoney
+from tenants.ledger import NotEnoughMoney
 from tenants.payments import Settled
 from wavu import clock, ids
-from wavu.db import db
+from wavu.db import db, one_at_a_time
 from wavu.errors import N_, Kind, NotFound, Refused
 from wavu.failpoint import failpoint, failpoint_at_commit
 from wavu.phone import Phone
-from wavu.tenancy import current_tenant
-
-# What service is given on when a payment is proven and its receipt is not here yet (money-and-reliability 3.4).
-PROVISIONAL = timedelta(hours=2)
 
 
 class AlreadyBought(Refused):
     kind = Kind.CONFLICT
     message = N_("This is paid already.")
+
+
+class NoBalance(Refused):
+    kind = Kind.CONFLICT
+    message = N_("That money is spent already. Pay with M-Pesa.")
+
+
+class NoRoom(Refused):
+    kind = Kind.CONFLICT
+    message = N_("All devices of this package are online already. Disconnect one of them first.")
 
 
 def begin(
@@ -41,7 +50,49 @@ def begin(
     if known is not None:
         return known
     package = catalog.find_on_sale(package_id, "hotspot")
-    subscriber = subscribers.by_phone(phone)
+    return _begin(
+        package, phone, nonce=nonce, subscriber_id=subscribers.by_phone(phone).id, channel="hotspot", mac=mac,
+        router_id=router_id, login_url=login_url, original_url=original_url,
+    )  # fmt: skip
+
+
+def begin_for_line(*, nonce: str, package_id: UUID, phone: Phone, line_id: UUID) -> Purchase:
+    """As begin(), for a line at home: its subscriber gets the service and whatever the phone pays too much."""
+    known = db.session.scalar(select(Purchase).where(Purchase.nonce == nonce))
+    if known is not None:
+        return known
+    package = catalog.find_on_sale(package_id, "pppoe")
+    return _begin(package, phone, nonce=nonce, subscriber_id=line_id, channel="pppoe")
+
+
+def begin_with_balance(
+    *, nonce: str, package_id: UUID, held: Collection[str], channel: Channel = "hotspot", mac: str | None = None,
+    router_id: UUID | None = None, login_url: str | None = None, original_url: str | None = None,
+) -> Purchase:  # fmt: skip
+    """As begin(), paid from what the holder of these purchases has (balance.py says what that is): at once where it is
+    enough, and for the rest the number that paid it in is asked. Raises NoBalance too.
+    """
+    found = balance.balance_of(held, channel)
+    if found is not None:
+        # Two taps must not both find the same money.
+        one_at_a_time(f"wallet {found.subscriber_id}")
+        found = balance.balance_of(held, channel)
+    known = db.session.scalar(select(Purchase).where(Purchase.nonce == nonce))
+    if known is not None:
+        return known
+    package = catalog.find_on_sale(package_id, channel)
+    if found is None:
+        raise NoBalance
+    made = _begin(
+        package, Phone(found.phone) if found.phone else None, nonce=nonce, subscriber_id=found.subscriber_id,
+        channel=channel, mac=mac, router_id=router_id, login_url=login_url, original_url=original_url,
+        wallet_cents=min(found.cents, package.price_cents),
+    )  # fmt: skip
+    balance.take(held, channel, found.subscriber_id, made.wallet_cents)
+    return made
+
+
+def _begin(package: Package, phone: Phone | None, *, nonce: str, **values: Any) -> Purchase:
     made: Purchase | None = db.session.scalar(
         insert(Purchase)
         .values(
@@ -49,34 +100,37 @@ def begin(
             tenant_id=func.app.tenant_id(),
             nonce=nonce,
             package_id=package.id,
-            subscriber_id=subscriber.id,
             price_cents=package.price_cents,
             terms=catalog.terms_of(package),
-            mac=mac,
-            router_id=router_id,
-            login_url=login_url,
-            original_url=original_url,
             created_at=clock.now(),
+            **values,
         )
         .on_conflict_do_nothing(index_elements=["tenant_id", "nonce"])
         .returning(Purchase)
     )
     if made is None:
         return find_purchase(nonce)
-    _ask(made, phone)
+    _pay(made, phone)
     failpoint("cp2.after")
     failpoint_at_commit(db.session(), "cp3")
     return made
 
 
-def _ask(purchase: Purchase, phone: Phone) -> None:
-    payments.request_stk(
-        purchase_id=purchase.id,
-        subscriber_id=purchase.subscriber_id,
-        phone=phone,
-        amount_cents=purchase.price_cents,
-        description=purchase.terms["name"],
-    )
+def _pay(purchase: Purchase, phone: Phone | None) -> None:
+    """From the balance where it is enough; else the phone is asked for what is missing."""
+    missing = balance.missing_cents(purchase)
+    if not missing:
+        fulfilment.buy(purchase)
+    elif phone is None:
+        raise NoBalance
+    else:
+        payments.request_stk(
+            purchase_id=purchase.id,
+            subscriber_id=purchase.subscriber_id,
+            phone=phone,
+            amount_cents=missing,
+            description=purchase.terms["name"],
+        )
 
 
 def find_purchase(nonce: str) -> Purchase:
@@ -88,12 +142,14 @@ def find_purchase(nonce: str) -> Purchase:
 
 
 def try_again(purchase: Purchase) -> None:
-    """A new prompt for the same purchase, at the customer's own tap. Raises AlreadyBought and what begin() raises."""
-    locked = _lock(purchase.id)
+    """A new prompt for what is missing of the same purchase, at the customer's own tap; none where nothing is missing.
+    Raises AlreadyBought and what begin() raises.
+    """
+    locked = fulfilment.lock(purchase.id)
     latest = payments.latest_intent(purchase.id)
     if locked.state == "bought" or latest is None or latest.state in {"succeeded", "paid_no_receipt"}:
         raise AlreadyBought
-    _ask(locked, Phone(latest.phone))
+    _pay(locked, Phone(latest.phone))
 
 
 def settle_callback(event_id: UUID) -> None:
@@ -107,15 +163,14 @@ def settle_report(event_id: UUID) -> None:
 
 
 def _arrived(settled: Settled | None) -> None:
-    """Money is in a wallet: the purchase that it was for is made."""
+    """Money is in a wallet: the purchase that it was for is made, or another that waits. Else it stays there."""
     if settled is None:
         return
     failpoint("cp11.before")
-    if settled.intent is not None:
-        # Too much buys it too, and too little together with what lies in the wallet (crash point 18).
-        _complete(settled.intent.purchase_id)
-    elif settled.purchase_id is not None:
-        _complete(settled.purchase_id)
+    # Too much buys it as well, and too little together with what lies in the wallet (crash point 18).
+    named = settled.intent.purchase_id if settled.intent is not None else settled.purchase_id
+    if named is None or not _complete(named):
+        fulfilment.money_arrived(settled.subscriber_id)
     failpoint("cp11.after")
     failpoint_at_commit(db.session(), "cp12")
 
@@ -131,6 +186,19 @@ def match_unmatched(item_id: UUID, customer: str, amount_cents: int) -> str:
     if owner is None:
         raise NobodyHasThat
     payments.match(item_id, owner.id, amount_cents)
+    fulfilment.money_arrived(owner.id)
+    return owner.label
+
+
+def enter_payment(receipt: str, amount_cents: int, customer: str) -> str:
+    """A member of staff types in a receipt that a customer shows. Returns how the customer is called. Raises
+    NobodyHasThat, NotReady and what payments.enter() raises."""
+    owner = subscribers.find(customer)
+    if owner is None:
+        raise NobodyHasThat
+    account = mpesa.active_account()
+    payments.enter(account, receipt=receipt, amount_cents=amount_cents, subscriber_id=owner.id)
+    fulfilment.money_arrived(owner.id)
     return owner.label
 
 
@@ -138,57 +206,50 @@ def settle_query(intent_id: UUID) -> None:
     """Daraja says that it was paid: makes the purchase, or gives service for a while until the receipt comes."""
     proven = payments.settle_query(intent_id)
     if isinstance(proven, payments.PaidNoReceipt):
-        purchase = _lock(proven.intent.purchase_id)
+        purchase = fulfilment.lock(proven.intent.purchase_id)
         if purchase.state == "open":
-            _grant(purchase, provisional=True)
+            fulfilment.grant(purchase, provisional=True)
     else:
         _arrived(proven)
 
 
-def _complete(purchase_id: UUID) -> None:
-    """The wallet pays for the purchase. Where it cannot, the money stays in the wallet, in sight."""
-    purchase = _lock(purchase_id)
+def _complete(purchase_id: UUID) -> bool:
+    """The wallet pays for the purchase, if it is open and that is enough."""
+    purchase = fulfilment.lock(purchase_id)
     if purchase.state != "open":
-        return
+        return False
     try:
-        ledger.post(
-            "purchase",
-            f"buy:{purchase.id}",
-            [
-                Leg(ledger.wallet(purchase.subscriber_id), -purchase.price_cents),
-                Leg(ledger.INCOME_ACCESS, purchase.price_cents),
-            ],
-            facts={"purchase": str(purchase.id)},
-        )
+        fulfilment.buy(purchase)
     except NotEnoughMoney:
-        return
-    _grant(purchase, provisional=False)
-    purchase.state, purchase.bought_at = "bought", clock.now()
+        return False
+    return True
 
 
-def _grant(purchase: Purchase, *, provisional: bool) -> None:
+def use_on(purchase: Purchase, *, mac: str, router_id: UUID | None, login_url: str | None) -> None:
+    """Lets one more device use what was bought, at the wish of who holds the purchase's name. A purchase without a
+    device gets this one for its own. Raises NotFound where nothing runs, and NoRoom.
+    """
+    right = access.entitlement_of(purchase.id)
     now = clock.now()
-    ends_at = catalog.ends_at(purchase.terms, now, current_tenant().timezone)
-    access.grant(
-        purchase.id,
-        purchase.subscriber_id,
-        purchase.terms,
-        min(ends_at, now + PROVISIONAL) if provisional else ends_at,
-        starts_at=now,
-        provisional=provisional,
-    )
-    if purchase.mac is not None:
-        subscribers.bind_device(purchase.mac, purchase.subscriber_id)
+    if right is None or purchase.channel != "hotspot" or not right.starts_at <= now < right.ends_at:
+        raise NotFound
+    if not access.has_room(right, mac, now):
+        raise NoRoom
+    subscribers.bind_device(mac, purchase.subscriber_id)
+    if purchase.mac is None:
+        purchase.mac, purchase.router_id, purchase.login_url = mac, router_id, login_url
+        db.session.flush()
 
 
-def _lock(purchase_id: UUID) -> Purchase:
-    query = select(Purchase).where(Purchase.id == purchase_id).with_for_update()
-    return db.session.scalars(query.execution_options(populate_existing=True)).one()
+def hand_back(purchase: Purchase, mac: str | None, login_url: str | None) -> str | None:
+    """A router's log-in address with a fresh one-time code, for a phone that came through a hotspot; else None.
 
-
-def hand_back(purchase: Purchase) -> str | None:
-    """The router's log-in address with a fresh one-time code, for a phone that came through a hotspot; else None."""
-    if purchase.login_url is None or purchase.mac is None or access.entitlement_of(purchase.id) is None:
+    The device must be the purchase's, or one that was let use it; the caller has checked that the address is a router's
+    of this tenant.
+    """
+    if login_url is None or mac is None or access.entitlement_of(purchase.id) is None:
         return None
-    code = access.make_login_code(purchase.subscriber_id, purchase.mac)
-    return f"{purchase.login_url}?{urlencode({'username': code, 'password': code})}"
+    if mac != purchase.mac and purchase.subscriber_id not in subscribers.owners_of(mac):
+        return None
+    code = access.make_login_code(purchase.subscriber_id, mac)
+    return f"{login_url}?{urlencode({'username': code, 'password': code})}"

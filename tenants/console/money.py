@@ -17,7 +17,7 @@ from wavu.db import savepoint
 from wavu.errors import N_, Refused
 from wavu.web.access import needs
 from wavu.web.errors import STATUS
-from wavu.web.forms import BaseForm, show_refusal
+from wavu.web.forms import BaseForm, required, show_refusal
 
 PAGE = 50
 
@@ -27,6 +27,7 @@ SOURCES = {
     "stk callback and query": N_("Prompt on the phone"),
     "c2b": N_("Paid by hand"),
     "pull": N_("Found by asking M-Pesa"),
+    "staff": N_("Entered by staff"),
     "statement": N_("Found on a statement"),
 }
 
@@ -35,7 +36,7 @@ SOURCES = {
 @needs("money.see")
 def payments_list() -> ResponseReturnValue:
     """What came in, newest first, paged by key; one receipt where a code is asked for."""
-    code, before = request.args.get("q", "").strip().upper(), _key("before")
+    code, before = request.args.get("q", "").strip().upper(), page_key("before")
     arrivals = payments.list_arrivals(before=before, receipt=code or None, limit=PAGE + 1)
     shown = arrivals[:PAGE]
     return render_template(
@@ -53,7 +54,7 @@ def payments_list() -> ResponseReturnValue:
 @needs("money.see")
 def unmatched() -> ResponseReturnValue:
     """What lies in suspense, newest first, and what was reported and is not proven."""
-    before = _key("before")
+    before = page_key("before")
     items = payments.list_unmatched(before=before, limit=PAGE + 1)
     return render_template(
         "console/money/unmatched.html",
@@ -65,8 +66,8 @@ def unmatched() -> ResponseReturnValue:
 
 
 class MatchForm(BaseForm):
-    account = StringField(_l("Account number or phone of the customer"))
-    amount = StringField(_l("Amount in KES"))
+    account = StringField(_l("Account number or phone of the customer"), [required()])
+    amount = StringField(_l("Amount in KES"), [required()])
 
 
 @bp.get("/money/unmatched/<uuid:item_id>")
@@ -80,6 +81,8 @@ def unmatched_item(item_id: UUID) -> ResponseReturnValue:
 @needs("money.match")
 def match(item_id: UUID) -> ResponseReturnValue:
     found, form = payments.find_unmatched(item_id), MatchForm(request.form)
+    if not form.validate():
+        return _show_item(found, form, 422)
     try:
         cents = money.parse(form.amount.data or "")
     except ValueError:
@@ -95,6 +98,40 @@ def match(item_id: UUID) -> ResponseReturnValue:
     return redirect(url_for(".unmatched"))
 
 
+class EnterForm(BaseForm):
+    receipt = StringField(_l("Receipt code"), [required()])
+    amount = StringField(_l("Amount in KES"), [required()])
+    account = StringField(_l("Account number or phone of the customer"), [required()])
+
+
+@bp.get("/money/enter")
+@needs("money.match")
+def enter() -> ResponseReturnValue:
+    """A payment that a customer shows on the phone, and that has not come in."""
+    return render_template("console/money/enter.html", form=EnterForm())
+
+
+@bp.post("/money/enter")
+@needs("money.match")
+def enter_payment() -> ResponseReturnValue:
+    form = EnterForm(request.form)
+    if not form.validate():
+        return render_template("console/money/enter.html", form=form), 422
+    try:
+        cents = money.parse(form.amount.data or "")
+    except ValueError:
+        form.amount.errors = [_("An amount looks like 1500 or 1,500.50.")]
+        return render_template("console/money/enter.html", form=form), 422
+    try:
+        with savepoint():
+            name = checkout.enter_payment(form.receipt.data or "", cents, form.account.data or "")
+    except Refused as refusal:
+        show_refusal(form, refusal, "account" if isinstance(refusal, checkout.NobodyHasThat) else "receipt")
+        return render_template("console/money/enter.html", form=form), STATUS[refusal.kind]
+    flash(_("%(amount)s went to %(customer)s.", amount=money.show(cents), customer=name), "ok")
+    return redirect(url_for(".payments_list"))
+
+
 def _show_item(found: payments.Unmatched, form: MatchForm, status: int) -> ResponseReturnValue:
     suggestions = payments.suggest_owners(found.receipt)
     page = render_template("console/money/unmatched_item.html", found=found, form=form, suggestions=suggestions)
@@ -105,7 +142,7 @@ def _typed(cents: int) -> str:
     return f"{cents // 100}" if cents % 100 == 0 else f"{cents / 100:.2f}"
 
 
-def _key(name: str) -> UUID | None:
+def page_key(name: str) -> UUID | None:
     """The query's `before`: the row after which a page begins. None where it can be none."""
     try:
         return UUID(request.args.get(name, ""))

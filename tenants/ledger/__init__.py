@@ -2,13 +2,15 @@
 database itself refuses what does not balance or takes a wallet below nothing. Credits are positive, debits negative.
 """
 
-from tenants.ledger.accounts import INCOME_ACCESS, SUSPENSE, mpesa, wallet
+from tenants.ledger.accounts import BANK, INCOME_ACCESS, SUSPENSE, cash, mpesa, wallet
 from tenants.ledger.checks import audit
 from tenants.ledger.models import LedgerAccount, LedgerEntry, LedgerTransaction
 from tenants.ledger.posting import Leg, balance, post
 from tenants.ledger.refusals import AlreadyReversed, NotEnoughMoney
+from tenants.ledger.series import next_number
 
 __all__ = [
+    "BANK",
     "INCOME_ACCESS",
     "SUSPENSE",
     "AlreadyReversed",
@@ -19,7 +21,9 @@ __all__ = [
     "NotEnoughMoney",
     "audit",
     "balance",
+    "cash",
     "mpesa",
+    "next_number",
     "post",
     "wallet",
 ]

@@ -6,6 +6,7 @@ from uuid import UUID
 
 SUSPENSE = "liab:suspense:unmatched"
 INCOME_ACCESS = "income:access"
+BANK = "asset:bank"
 
 # Money that is somebody's: it can be spent down to nothing, and no further.
 _NEVER_NEGATIVE = ("liab:wallet:", "liab:suspense:", "liab:promo:", "liab:voucher_outstanding:", "liab:reseller_float:")
@@ -14,6 +15,11 @@ _NEVER_NEGATIVE = ("liab:wallet:", "liab:suspense:", "liab:promo:", "liab:vouche
 def wallet(subscriber_id: UUID) -> str:
     """What a tenant owes a subscriber: good for the tenant's own services."""
     return f"liab:wallet:{subscriber_id}"
+
+
+def cash(person_id: UUID) -> str:
+    """Cash that a member of staff has taken and not handed over yet."""
+    return f"asset:cash:{person_id}"
 
 
 def mpesa(shortcode_group: str) -> str:

@@ -18,7 +18,7 @@ _CHECKS = {
     "account {0} stands at {1}, below what it may": """
         SELECT code, balance_cents FROM ledger_account
         WHERE balance_cents < coalesce(floor_cents, balance_cents)
-        OR (balance_cents < 0 AND code ~ '^liab:(wallet|promo|voucher_outstanding|reseller_float):')""",
+        OR (balance_cents < 0 AND code ~ '^liab:(wallet|promo|voucher_outstanding|reseller_float|suspense):')""",
 }
 
 

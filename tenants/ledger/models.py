@@ -68,3 +68,16 @@ class LedgerEntry(TenantRow):
     currency: Mapped[str]
     amount_cents: Mapped[int]
     balance_after_cents: Mapped[int] = mapped_column(server_default=FetchedValue())
+
+
+class NumberSeries(TenantRow):
+    """The last number that was given of a series."""
+
+    __tablename__ = "number_series"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "name", name="uq_number_series_name"),
+        CheckConstraint("last > 0", name="last"),
+    )
+
+    name: Mapped[str]
+    last: Mapped[int]

@@ -6,19 +6,21 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 
-from tenants.payments import c2b, callbacks
-from tenants.payments.models import InboundEvent, ProviderReceipt, SuspenseItem
+from tenants.payments import by_staff, c2b, callbacks
+from tenants.payments.models import InboundEvent, ProviderReceipt, ReceiptWitness, SuspenseItem
 from wavu.db import db
 
 
 class Arrival(NamedTuple):
-    """A receipt, and what of its money lies in suspense, in cents."""
+    """A receipt, and what of its money lies in suspense, in cents. One that staff typed in is not `proven` until M-Pesa
+    has told of it too."""
 
     receipt: ProviderReceipt
     left_cents: int
     was_unmatched: bool
+    proven: bool
 
 
 class Unproven(NamedTuple):
@@ -32,8 +34,9 @@ class Unproven(NamedTuple):
 def list_arrivals(*, before: UUID | None = None, receipt: str | None = None, limit: int = 50) -> list[Arrival]:
     """The current tenant's receipts, newest first, paged by key: pass the last one's id as `before`. With `receipt`
     those of that code only."""
+    witnessed = select(ReceiptWitness.id).where(ReceiptWitness.receipt_id == ProviderReceipt.id).exists()
     query = (
-        select(ProviderReceipt, SuspenseItem.left_cents)
+        select(ProviderReceipt, SuspenseItem.left_cents, or_(ProviderReceipt.source != by_staff.SOURCE, witnessed))
         .outerjoin(SuspenseItem, SuspenseItem.receipt_id == ProviderReceipt.id)
         .order_by(ProviderReceipt.id.desc())
         .limit(limit)
@@ -42,7 +45,8 @@ def list_arrivals(*, before: UUID | None = None, receipt: str | None = None, lim
         query = query.where(ProviderReceipt.id < before)
     if receipt is not None:
         query = query.where(ProviderReceipt.receipt == receipt)
-    return [Arrival(row[0], row[1] or 0, row[1] is not None) for row in db.session.execute(query)]
+    rows = db.session.execute(query)
+    return [Arrival(receipt, left or 0, left is not None, proven) for receipt, left, proven in rows]
 
 
 def list_unproven(*, limit: int = 50) -> list[Unproven]:

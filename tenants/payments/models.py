@@ -179,3 +179,57 @@ class SuspenseMatch(TenantRow):
     guessed_intent_id: Mapped[UUID | None]
     amount_cents: Mapped[int]
     transaction_id: Mapped[UUID]
+
+
+class DeskPayment(TenantRow):
+    """Cash that a member of staff took, or a transfer to the bank that they saw. `number` is on the receipt."""
+
+    __tablename__ = "desk_payment"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "nonce", name="uq_desk_payment_nonce"),
+        UniqueConstraint("tenant_id", "number", name="uq_desk_payment_number"),
+        CheckConstraint("method IN ('cash', 'bank')", name="method"),
+        CheckConstraint("amount_cents > 0", name="amount"),
+        ForeignKeyConstraint(
+            ["tenant_id", "subscriber_id"],
+            ["subscriber.tenant_id", "subscriber.id"],
+            name="fk_desk_payment_subscriber",
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "transaction_id"],
+            ["ledger_transaction.tenant_id", "ledger_transaction.id"],
+            name="fk_desk_payment_transaction",
+        ),
+    )
+
+    nonce: Mapped[str]
+    number: Mapped[int]
+    subscriber_id: Mapped[UUID]
+    method: Mapped[str]
+    amount_cents: Mapped[int]
+    reference: Mapped[str | None]
+    taken_by_id: Mapped[UUID]
+    taken_by: Mapped[str]
+    transaction_id: Mapped[UUID]
+
+
+class DeskVoid(TenantRow):
+    """A payment at the desk that was written down by mistake."""
+
+    __tablename__ = "desk_void"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "payment_id", name="uq_desk_void_payment"),
+        ForeignKeyConstraint(
+            ["tenant_id", "payment_id"], ["desk_payment.tenant_id", "desk_payment.id"], name="fk_desk_void_payment"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "transaction_id"],
+            ["ledger_transaction.tenant_id", "ledger_transaction.id"],
+            name="fk_desk_void_transaction",
+        ),
+    )
+
+    payment_id: Mapped[UUID]
+    reason: Mapped[str]
+    voided_by: Mapped[str]
+    transaction_id: Mapped[UUID]

@@ -46,6 +46,12 @@ class Arrival(NamedTuple):
         known = (("mac", self.mac), ("lo", self.login_url), ("dst", self.original_url))
         return [(key, value) for key, value in known if value]
 
+    def whereabouts(self, mac: str | None = None, login_url: str | None = None) -> list[tuple[str, str]]:
+        """Where the phone is now, for the address of a purchase; nothing where the purchase knows that already."""
+        if self.router_id is None or (mac, login_url) == (self.mac, self.login_url):
+            return []
+        return [("mac", self.mac or ""), ("lo", self.login_url or "")]
+
 
 def read(arguments: Mapping[str, str], host: str, routers: Mapping[str, UUID]) -> Arrival:
     """Raises UnknownRouter for an address that is not in `routers`. Whatever else is wrong counts as absent."""

@@ -12,26 +12,27 @@ from flask_babel import get_locale
 from markupsafe import escape
 
 from tenants import checkout
-from tenants.portal import arrival, shelf, ticket, words, yours
+from tenants.checkout import Holdings
+from tenants.portal import arrival, mine, shelf, ticket, words, yours
 from tenants.portal.arrival import Arrival
 from tenants.portal.frame import address, bp, links, refusal, render, respond
 from tenants.portal.frame import gettext as _
 from tenants.portal.storefront import Kept, Storefront, storefront
 from tenants.portal.ticket import Ticket
 from wavu.db import savepoint
-from wavu.errors import N_, Kind, Refused
+from wavu.errors import N_, Kind, NotFound, Refused
 from wavu.phone import Phone
 from wavu.tenancy import Tenant
 from wavu.web.access import public
 from wavu.web.security import csrf, limiter
 
 # A whole hotspot may share one public address: this stops a flood of prompts, checkout paces each phone.
-_PRESSES = "60 per minute; 900 per hour"
+PRESSES = "60 per minute; 900 per hour"
 
-_STALE = N_("This page was open for too long. Check your choice and press the button again.")
-_CHANGED = N_("The packages or prices changed while this page was open. Check your choice and press the button again.")
-_FORGED = N_("We could not read that form. Choose your package again.")
-_CHOOSE = N_("Choose a package.")
+STALE = N_("This page was open for too long. Check your choice and press the button again.")
+CHANGED = N_("The packages or prices changed while this page was open. Check your choice and press the button again.")
+FORGED = N_("We could not read that form. Choose your package again.")
+CHOOSE = N_("Choose a package.")
 _NO_PHONE = N_("Enter the M-Pesa number that pays.")
 _BAD_PHONE = N_("That is not a phone number. Enter it like 0712 345 678.")
 _NOT_KENYAN = N_("M-Pesa needs a Kenyan mobile number: 07… or 01…")
@@ -57,9 +58,19 @@ def home() -> ResponseReturnValue:
     came = arrival.read(request.args, g.site.host, front.routers)
     if came.paying is not None:
         # On its way back from the router to a purchase: that page knows what was paid, this one would ask for it again.
-        return redirect(address(f"/w/{came.paying}", [("back", "1"), ("err", request.args.get("err", "")[:300])]))
+        return redirect(_back_to(came.paying, came))
     refused = ticket.uncover(request.args.get("said", ""))
     return _shop(came, front, Said(*refused) if refused else Said(router_notice(request.args.get("err", ""))))
+
+
+def _back_to(nonce: str, came: Arrival) -> str:
+    """The page of a purchase, which is told where the phone is now if it was made behind another router."""
+    try:
+        bought = checkout.find_purchase(nonce)
+        where = came.whereabouts(bought.mac, bought.login_url)
+    except NotFound:
+        where = []
+    return address(f"/w/{nonce}", [("back", "1"), *where, ("err", request.args.get("err", "")[:300])])
 
 
 def router_notice(err: str) -> str | None:
@@ -79,7 +90,7 @@ def buy_again() -> ResponseReturnValue:
 
 @bp.post("/buy")
 @csrf.exempt  # type: ignore[untyped-decorator]
-@limiter.limit(_PRESSES)
+@limiter.limit(PRESSES)
 @public(scope="tenant")
 def buy() -> ResponseReturnValue:
     """Guarded by its signed ticket instead of a cookie: see ticket.py.
@@ -91,48 +102,48 @@ def buy() -> ResponseReturnValue:
 
     def refuse(came: Arrival, notice: str | None = None, phone_error: str | None = None) -> ResponseReturnValue:
         said = ticket.cover(Said(notice, phone_error, phone, chosen))
-        return redirect(address("/", [*came.arguments(), ("said", said)]), 303)
+        return redirect(address("/", [*came.arguments(), *mine.carried(), ("said", said)]), 303)
 
     if opened.ticket is None or ticket.is_from_elsewhere():
-        return refuse(Arrival(), _(_FORGED))
+        return refuse(Arrival(), _(FORGED))
     was, came = opened.ticket, _came_by(opened.ticket, front)
     if not opened.fresh:
-        return refuse(came, _(_STALE))
+        return refuse(came, _(STALE))
     try:
         package_id = UUID(chosen)
     except ValueError:
-        return refuse(came, _(_CHOOSE))
+        return refuse(came, _(CHOOSE))
     try:
-        number = read_phone(phone)
+        number = None if request.form.get("pay") == "balance" else read_phone(phone)
     except BadPhone as bad:
         return refuse(came, None, _(str(bad)))
-    if was.shelf != front.digest and _is_new(was.nonce):
-        return refuse(came, _(_CHANGED))
+    if was.shelf != front.digest and is_new(was.nonce):
+        return refuse(came, _(CHANGED))
     try:
         with savepoint():
             _begin(was, came, package_id, number)
     except Refused as no:
         if no.kind not in (Kind.CONFLICT, Kind.TOO_MANY):
             raise
-        if isinstance(no, checkout.PromptOpen) and (asked := yours.asked_of(came, number)):
+        if isinstance(no, checkout.PromptOpen) and number and (asked := yours.asked_of(came, number)):
             return redirect(address(f"/w/{asked}"), 303)
         return refuse(came, refusal(no))
-    return redirect(address(f"/w/{was.nonce}"), 303)
+    return mine.keep(redirect(address(f"/w/{was.nonce}"), 303), was.nonce)
 
 
-def _begin(was: Ticket, came: Arrival, package_id: UUID, phone: Phone) -> None:
-    checkout.begin(
-        nonce=was.nonce,
-        package_id=package_id,
-        phone=phone,
-        mac=was.mac,
-        router_id=came.router_id,
-        login_url=came.login_url,
-        original_url=was.original_url,
-    )
+def _begin(was: Ticket, came: Arrival, package_id: UUID, phone: Phone | None) -> None:
+    """`phone` is None for a purchase out of the balance."""
+    place: dict[str, Any] = {
+        "nonce": was.nonce, "package_id": package_id, "mac": was.mac, "router_id": came.router_id,
+        "login_url": came.login_url, "original_url": was.original_url,
+    }  # fmt: skip
+    if phone is None:
+        checkout.begin_with_balance(held=mine.names(), **place)
+    else:
+        checkout.begin(phone=phone, **place)
 
 
-def _is_new(nonce: str) -> bool:
+def is_new(nonce: str) -> bool:
     """A purchase that is begun keeps its terms: pressing again shows it, whatever the shelf looks like by now."""
     try:
         checkout.find_purchase(nonce)
@@ -161,7 +172,9 @@ def read_phone(text: str) -> Phone:
 
 
 # Private characters, which no text of ours has, stand where each answer differs.
-_MARKS = {name: chr(0xE100 + number) for number, name in enumerate(("state", "buy_url", "home_url", "language"))}
+_MARKS = {
+    name: chr(0xE100 + number) for number, name in enumerate(("state", "buy_url", "line_url", "home_url", "language"))
+}
 _SPLIT = re.compile("([" + "".join(_MARKS.values()) + "])")
 
 
@@ -171,29 +184,28 @@ def _shop(came: Arrival, front: Storefront, said: Said) -> Response:
     A page that says more to one phone is rendered for it alone.
     """
     new = Ticket(ticket.new_nonce(), front.digest, came.mac, came.login_url, came.original_url)
-    here = came.arguments()
+    here = [*came.arguments(), *mine.carried()]
     filled = {
         "state": ticket.seal(new),
-        "buy_url": address("/buy"),
+        "buy_url": address("/buy", mine.carried()),
+        "line_url": address("/line"),
         "home_url": address("/", here),
         "language": next(url for _code, _name, url, current in links("/", here) if not current),
     }
-    cards = yours.cards(came)
-    if said != Said() or cards:
-        html, policy = _render(front, said, filled, cards)
+    has = yours.holdings(came)
+    if said != Said() or has != Holdings():
+        html, policy = _render(front, said, filled, came, has)
         return respond(html, policy)
     language = str(get_locale())
     kept = front.pages.get(language)
     if kept is None:
-        html, policy = _render(front, Said(), _MARKS)
+        html, policy = _render(front, Said(), _MARKS, came, has)
         kept = front.pages[language] = Kept(tuple(_SPLIT.split(html)), policy)
     values = {_MARKS[name]: str(escape(value)) for name, value in filled.items()}
     return respond("".join([values.get(part, part) for part in kept.parts]), kept.policy)
 
 
-def _render(
-    front: Storefront, said: Said, filled: dict[str, str], cards: tuple[dict[str, Any], ...] = ()
-) -> tuple[str, str]:
+def _render(front: Storefront, said: Said, filled: dict[str, str], came: Arrival, has: Holdings) -> tuple[str, str]:
     tenant: Tenant = g.tenant
     language_links = tuple(
         (code, name, filled["language"], current) for code, name, _url, current in links("/") if not current
@@ -201,7 +213,10 @@ def _render(
     data: dict[str, Any] = {
         "packages": shelf.faces(front.offers, tenant.currency, said.chosen),
         "notice": said.notice,
-        "yours": cards,
+        "yours": yours.cards(came, has),
+        "purse": yours.purse(has),
+        "starts": shelf.until(has.free_at) if has.free_at else None,
+        "line_url": filled["line_url"] if front.line_offers else None,
         "phone": said.phone,
         "phone_error": said.phone_error,
         "state": filled["state"],

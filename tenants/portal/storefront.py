@@ -25,7 +25,8 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Storefront:
-    """`digest` stands for the packages and prices, `routers` are ids by log-in address, `pages` are kept by language.
+    """`offers` are sold on hotspots and `line_offers` for lines; the digests stand for their packages and prices.
+    `routers` are ids by log-in address, `pages` are kept by language.
 
     Pages are kept here and not beside, so that none can ever show other prices than its digest stands for.
     """
@@ -33,6 +34,8 @@ class Storefront:
     version: UUID
     offers: shelf.Shelf
     digest: str
+    line_offers: shelf.Shelf
+    line_digest: str
     routers: Mapping[str, UUID]
     pages: dict[str, Kept] = field(default_factory=dict)
 
@@ -48,8 +51,15 @@ def storefront() -> Storefront:
         kept = _storefronts.get(tenant.id)
     if kept is None or kept.version != tenant.version:
         # The version was read before this is: what is kept under it may be newer, and is read again under the next.
-        offers = catalog.hotspot_offers()
-        kept = Storefront(tenant.version, offers, shelf.digest(offers), network.login_urls())
+        offers = catalog.offers()
+        kept = Storefront(
+            tenant.version,
+            offers["hotspot"],
+            shelf.digest(offers["hotspot"]),
+            offers["pppoe"],
+            shelf.digest(offers["pppoe"]),
+            network.login_urls(),
+        )
         with _lock:
             _storefronts[tenant.id] = kept
     return kept

@@ -15,11 +15,12 @@ from flask.typing import ResponseReturnValue
 from config import Settings
 from tenants import checkout
 from tenants.checkout import Progress, Purchase
-from tenants.portal import arrival, shelf, ticket, words
+from tenants.portal import arrival, mine, shelf, ticket, words
 from tenants.portal.arrival import Arrival
 from tenants.portal.frame import address, bp, links, page, refusal
 from tenants.portal.frame import gettext as _
 from tenants.portal.shop import router_notice
+from tenants.portal.storefront import storefront
 from wavu import clock, money
 from wavu.db import savepoint
 from wavu.errors import Kind, NotFound, Refused
@@ -89,36 +90,79 @@ def again_again(nonce: str) -> ResponseReturnValue:
 @bp.get("/w/<nonce>/go")
 @public(scope="tenant")
 def go(nonce: str) -> ResponseReturnValue:
-    """On to the router with a fresh log-in code. A page leads here, not a form: `form-action` would forbid the hop."""
-    purchase = _find(nonce)
-    here = address(f"/w/{nonce}", [("back", "1")])
-    login = checkout.hand_back(purchase)
+    """On to the router with a fresh log-in code. A page leads here, not a form: `form-action` would forbid the hop.
+
+    To the router that the phone is at now, if its address says so; else to the one where it was bought, if that is
+    still there.
+    """
+    purchase, front = _find(nonce), storefront()
+    came = arrival.read(request.args, g.site.host, front.routers)
+    where = came.whereabouts(purchase.mac, purchase.login_url)
+    mac, login_url = (came.mac, came.login_url) if where else (purchase.mac, purchase.login_url)
+    here = address(f"/w/{nonce}", [("back", "1"), *where])
+    login = checkout.hand_back(purchase, mac, login_url if login_url in front.routers else None)
     if login is None:
         return redirect(here)
     settings: Settings = current_app.extensions["settings"]
     return redirect(f"{login}&{urlencode({'dst': settings.origin(g.site.host) + here})}")
 
 
+@bp.post("/w/<nonce>/use")
+@csrf.exempt  # type: ignore[untyped-decorator]
+@limiter.limit("20 per hour")
+@public(scope="tenant")
+def use(nonce: str) -> ResponseReturnValue:
+    """Lets the device that a router names use what was bought in this browser. Guarded as again() is."""
+    purchase = _find(nonce)
+    came = arrival.read(request.args, g.site.host, storefront().routers)
+    if ticket.is_from_elsewhere() or came.mac is None or came.router_id is None:
+        raise NotFound
+    try:
+        with savepoint():
+            checkout.use_on(purchase, mac=came.mac, router_id=came.router_id, login_url=came.login_url)
+    except checkout.NoRoom as no:
+        said = ticket.cover((refusal(no), None, "", ""))
+        return redirect(address("/", [*came.arguments(), *mine.carried(), ("said", said)]), 303)
+    if checkout.progress(nonce).state == "paid":
+        return redirect(address(f"/w/{nonce}", came.whereabouts(purchase.mac, purchase.login_url)), 303)
+    # Its page would say that it is online, as the other device is: the shop has a way to the router.
+    return redirect(address("/", came.arguments()), 303)
+
+
+@bp.get("/w/<nonce>/use")
+@public(scope="tenant")
+def use_again(nonce: str) -> ResponseReturnValue:
+    """Somebody reloads or goes back to where the button went."""
+    return redirect(address(f"/w/{_find(nonce).nonce}"))
+
+
 def _show(nonce: str, notice: str | None = None, status: int = 200) -> Response:
     tenant: Tenant = g.tenant
     now = checkout.progress(nonce)
     path, back = f"/w/{nonce}", request.args.get("back") == "1"
-    came = Arrival(now.mac, now.login_url, None, now.original_url)
+    at = arrival.read(request.args, g.site.host, storefront().routers)
+    where = at.whereabouts(now.mac, now.login_url)
+    came = at._replace(original_url=now.original_url) if where else _origin(now)
+    # What is left over is spent in the shop, which a browser without cookies must be told.
+    spends = [("with", nonce)] if now.spare_cents else []
     order = {
         "name": shelf.name(now.terms),
         "price": money.show(now.price_cents, tenant.currency),
         "pay_to": now.pay_to,
         "phone": now.phone_masked,
         "receipt": now.receipt,
+        "from_balance": money.show(now.wallet_cents, tenant.currency) if now.wallet_cents else None,
+        "spare": money.show(now.spare_cents, tenant.currency) if now.spare_cents and now.ends_at else None,
+        "spend_url": address("/line", spends) if now.channel == "pppoe" else address("/", [*came.arguments(), *spends]),
         "state": now.state,
-        "url": address(path),
+        "url": address(path, where),
         "status_url": f"{path}/status.json",
     }
-    name, data = _state_page(path, now, back=back)
+    name, data = _state_page(path, now, where, back=back)
     response = page(
         name,
-        home_url=address("/", came.arguments()),
-        language_links=links(path, [("back", "1" if back else "")]),
+        home_url=address("/line") if now.channel == "pppoe" else address("/", came.arguments()),
+        language_links=links(path, [("back", "1" if back else ""), *where]),
         notice=notice or router_notice(request.args.get("err", "")),
         order=order,
         **data,
@@ -127,26 +171,45 @@ def _show(nonce: str, notice: str | None = None, status: int = 200) -> Response:
     return response
 
 
-def _state_page(path: str, now: Progress, *, back: bool) -> tuple[str, dict[str, Any]]:
+def _origin(now: Progress) -> Arrival:
+    return Arrival(now.mac, now.login_url, None, now.original_url)
+
+
+def _state_page(path: str, now: Progress, where: list[tuple[str, str]], *, back: bool) -> tuple[str, dict[str, Any]]:
     """(the template that shows a state, what it needs beside the order)."""
     if now.state in _WAITING:
         left = min(now.seconds_left, _PROMPT_SECONDS)
         return "wait.html", {"left": left, "left_shown": _minutes(left), "gone": _PROMPT_SECONDS - left}
-    go_url = address(f"{path}/go") if now.login_url is not None and now.mac is not None else None
+    if now.channel == "pppoe" and now.ends_at is not None:
+        return "line_paid.html", {}
+    go_url = address(f"{path}/go", where) if where or (now.login_url and now.mac) else None
     ended = now.ends_at is not None and now.ends_at <= clock.now()
     if now.state == "paid" and not ended:
         return "paid.html", {"go_url": go_url, "by_itself": go_url is not None and not back}
-    if now.state in {"paid", "online"}:
+    if now.state in {"paid", "online", "waits"}:
         return "done.html", {
             "ended": ended,
+            "starts": shelf.until(now.starts_at) if now.state == "waits" and now.starts_at else None,
             "until": shelf.until(now.ends_at) if now.ends_at else None,
             "go_url": go_url,
             **_onward(now.original_url),
         }
-    said = {"no_reply": words.NO_REPLY, "review": words.REVIEW}.get(now.state) or words.failure(now.code)
-    return "fail.html", {
-        "title": _(said.title),
-        "text": _(said.text),
+    return "fail.html", _failure(path, now)
+
+
+def _failure(path: str, now: Progress) -> dict[str, Any]:
+    tenant: Tenant = g.tenant
+    said = {"no_reply": words.NO_REPLY, "review": words.REVIEW, "short": words.SHORT}.get(now.state) or words.failure(
+        now.code
+    )
+    sums = {
+        "here": money.show(now.spare_cents, tenant.currency),
+        "missing": money.show(now.missing_cents, tenant.currency),
+    }
+    return {
+        "title": _(said.title, **sums) if now.state == "short" else _(said.title),
+        "text": _(said.text, **sums) if now.state == "short" else _(said.text),
+        "again_price": sums["missing"] if now.missing_cents < now.price_cents else None,
         "again_url": address(f"{path}/again") if said.again else None,
         "retry_in": now.retry_in_seconds,
         "retry_shown": _minutes(now.retry_in_seconds),

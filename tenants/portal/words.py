@@ -92,6 +92,14 @@ REVIEW = Words(
     again=False,
 )
 
+SHORT = Words(
+    N_("%(here)s has come in"),
+    N_(
+        "That is not the whole price: %(missing)s is missing. Your money is not lost. Pay what is missing, and you are "
+        "connected; or use it for a smaller package."
+    ),
+)
+
 
 def failure(code: str | None) -> Words:
     """The words for a failed attempt's code."""

@@ -1,35 +1,61 @@
-"""What the device in front of the first page has already: a package that runs, a request that is open."""
+"""What somebody in front of the first page has already: packages that run or wait, a request that is open, money."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from flask import g
+
 from tenants import checkout
-from tenants.checkout import Held
-from tenants.portal import shelf
+from tenants.checkout import Held, Holdings
+from tenants.portal import mine, shelf
 from tenants.portal.arrival import Arrival
 from tenants.portal.frame import address
+from wavu import money
 from wavu.phone import Phone
+from wavu.tenancy import Tenant
 
 
-def held(came: Arrival) -> tuple[Held, ...]:
-    """Of a device that one of this ISP's routers names; of any other nothing, for a MAC address is no secret."""
-    return checkout.held_by(came.mac) if came.mac is not None and came.router_id is not None else ()
+def holdings(came: Arrival) -> Holdings:
+    """Of a device that one of this ISP's routers names, for a MAC address is no secret, and of this browser's own
+    purchases."""
+    mac, names = came.mac if came.router_id is not None else None, mine.names()
+    return checkout.holdings(mac, names) if mac or names else Holdings()
 
 
-def cards(came: Arrival) -> tuple[dict[str, Any], ...]:
-    """What a template shows of each."""
+def cards(came: Arrival, has: Holdings) -> tuple[dict[str, Any], ...]:
+    """What a template shows of each purchase to go on with."""
     return tuple(
         {
+            "kind": one.kind,
             "name": shelf.name(one.terms),
+            "starts": shelf.until(one.starts_at) if one.starts_at else None,
             "until": shelf.until(one.ends_at) if one.ends_at else None,
-            # The page of one that was online before would say that it still is: straight on to the router.
-            "url": address(f"/w/{one.nonce}/go" if one.been_online else f"/w/{one.nonce}"),
+            "url": _url(one, came),
         }
-        for one in held(came)
+        for one in has.held
     )
+
+
+def _url(one: Held, came: Arrival) -> str:
+    if one.kind == "elsewhere":
+        return address(f"/w/{one.nonce}/use", came.whereabouts())
+    # The page of one that was online before would say that it still is: straight on to the router.
+    path = f"/w/{one.nonce}/go" if one.been_online else f"/w/{one.nonce}"
+    return address(path, came.whereabouts(one.mac, one.login_url))
+
+
+def purse(has: Holdings) -> dict[str, str] | None:
+    """What may be spent here, as a template shows it, and the masked number that is asked for the rest."""
+    tenant: Tenant = g.tenant
+    if has.balance is None:
+        return None
+    return {
+        "amount": money.show(has.balance.cents, tenant.currency),
+        "phone": Phone(has.balance.phone).masked if has.balance.phone else "",
+    }
 
 
 def asked_of(came: Arrival, phone: Phone) -> str | None:
     """The purchase of this very device for which that phone has a request open."""
-    return next((one.nonce for one in held(came) if one.phone == phone.e164), None)
+    return next((one.nonce for one in holdings(came).held if one.kind == "asked" and one.phone == phone.e164), None)

@@ -9,6 +9,8 @@ from tenants.subscribers.people import (
     by_phone,
     by_username,
     find,
+    find_line,
+    get,
     normalise_mac,
     owners_of,
 )
@@ -26,6 +28,8 @@ __all__ = [
     "by_phone",
     "by_username",
     "find",
+    "find_line",
+    "get",
     "is_account_number",
     "normalise_mac",
     "number_for",

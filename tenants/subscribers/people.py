@@ -11,6 +11,7 @@ from tenants.subscribers.models import Device, Subscriber
 from tenants.subscribers.numbers import by_account_number
 from wavu import clock, ids
 from wavu.db import db
+from wavu.errors import NotFound
 from wavu.phone import Phone
 
 # Of those who once paid for one device, so many are looked at.
@@ -53,6 +54,14 @@ def find(text: str) -> Subscriber | None:
     return known or by_username(text.strip())
 
 
+def get(subscriber_id: UUID) -> Subscriber:
+    """Raises NotFound, for another tenant's too."""
+    subscriber = db.session.scalar(select(Subscriber).where(Subscriber.id == subscriber_id))
+    if subscriber is None:
+        raise NotFound
+    return subscriber
+
+
 def by_ids(subscriber_ids: Iterable[UUID]) -> dict[UUID, Subscriber]:
     """Those of the current tenant's subscribers."""
     query = select(Subscriber).where(Subscriber.id.in_(set(subscriber_ids)))
@@ -90,3 +99,12 @@ def add_line(*, username: str, password: str, name: str, phone: Phone | None = N
     db.session.add(line)
     db.session.flush()
     return line
+
+
+def find_line(account: str) -> Subscriber | None:
+    """The subscriber with a line of that account number. Not by user name, which can be guessed."""
+    owner = by_account_number(account)
+    if owner is None or owner.purchase_id is not None:
+        return None
+    query = select(Subscriber).where(Subscriber.id == owner.subscriber_id, Subscriber.username.is_not(None))
+    return db.session.scalar(query)

@@ -44,12 +44,20 @@ def purchase(subscriber_id: UUID, **changes: Any) -> Purchase:
 
 
 def buy(
-    subscriber_id: UUID, *, at: datetime | None = None, ends_at: datetime | None = None, **changes: Any
+    subscriber_id: UUID,
+    *,
+    at: datetime | None = None,
+    ends_at: datetime | None = None,
+    service: str = "hotspot",
+    follows: Entitlement | None = None,
+    **changes: Any,
 ) -> Entitlement:
-    """What a customer has after paying at an instant, now unless said."""
-    bought, starts_at = purchase(subscriber_id, **changes), at or clock.now()
+    """What a customer has after paying at an instant, now unless said; or after what it `follows`."""
+    bought, starts_at = purchase(subscriber_id, **changes), at or (follows.ends_at if follows else clock.now())
     end = ends_at or catalog.ends_at(bought.terms, starts_at, "Africa/Nairobi")
-    return access.grant(bought.id, subscriber_id, bought.terms, end, starts_at=starts_at)
+    return access.grant(
+        bought.id, subscriber_id, bought.terms, end, starts_at=starts_at, service=service, follows=follows
+    )
 
 
 HOUR = timedelta(hours=1)

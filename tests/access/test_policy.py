@@ -107,7 +107,7 @@ def _chap(password: str, challenge: bytes = bytes(range(16))) -> Chap:
 
 
 def test_a_line_proves_its_password(scene: Scene) -> None:
-    shop.buy(shop.line("kamau", "siri kubwa"), devices=1)
+    shop.buy(shop.line("kamau", "siri kubwa"), devices=1, service="pppoe")
     pap = AccessRequest(scene.a.router_id, Service.PPPOE, "kamau", MAC, "siri kubwa", None)
     assert _granted(pap).port_limit is None
     assert _reason(pap._replace(password="siri")) == "wrong_password"

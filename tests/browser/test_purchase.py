@@ -41,7 +41,7 @@ class Stall(NamedTuple):
 _number = iter(range(10, 250))
 
 
-def _stall(site: Site, theme: str, color: str) -> Stall:
+def stall_of(site: Site, theme: str, color: str) -> Stall:
     number = next(_number)
     slug = f"stall-{number}"
     bare = site.isp({"mtaa": "Pendo WiFi", "nyumba": "Kilimani Fibre"}[theme], slug)
@@ -55,13 +55,13 @@ def _stall(site: Site, theme: str, color: str) -> Stall:
 
 @pytest.fixture
 def stall(site: Site) -> Stall:
-    return _stall(site, "mtaa", "#00853e")
+    return stall_of(site, "mtaa", "#00853e")
 
 
 @pytest.mark.parametrize("language", ["en", "sw"])
 @pytest.mark.parametrize(("theme", "color"), [("mtaa", "#00853e"), ("nyumba", "#1d4ed8")])
 def test_every_page_of_a_purchase(chromium: Browser, site: Site, theme: str, color: str, language: str) -> None:
-    stall = _stall(site, theme, color)
+    stall = stall_of(site, theme, color)
     counter, isp = stall.counter, stall.isp
     with visit(chromium, site, budget=PORTAL) as customer:
 

@@ -164,7 +164,7 @@ def test_cp6_during_the_call(town: Town) -> None:
 @pytest.mark.parametrize("when", ["before", "after"], ids="cp13.{}".format)
 def test_killed_while_a_router_is_told_to_end_a_session(town: Town, when: str) -> None:
     isp, point = town.world.a, f"cp13.{when}"
-    ports = [int(town.stage.environ[f"RADIUS_{name}_PORT"]) for name in ("AUTH", "ACCT", "COA")]
+    auth, acct, coa = (int(town.stage.environ[f"RADIUS_{name}_PORT"]) for name in ("AUTH", "ACCT", "COA"))
     people = town.customers([isp])
     (one,) = people
     town.press(people)
@@ -173,7 +173,7 @@ def test_killed_while_a_router_is_told_to_end_a_session(town: Town, when: str) -
     mac = one.mac.replace(":", "")
     open_sessions = f"SELECT count(*) FROM access_session WHERE mac = '{mac}' AND stopped_at IS NULL"
     with VirtualRouter(
-        isp.name, address=isp.nas_address, secret=isp.nas_secret, radius=("127.0.0.1", *ports[:2]), coa_port=ports[2],
+        isp.name, address=isp.nas_address, secret=isp.nas_secret, radius=("127.0.0.1", auth, acct), coa_port=coa,
         hotspot_port=None,
     ) as router:  # fmt: skip
         router.join(one.mac)
@@ -252,8 +252,8 @@ def test_radius_killed_while_it_writes_accounting(town: Town, when: str) -> None
     one, mac = people[0], people[0].mac.replace(":", "")
     town.seconds_granted(one)
     used = {"seconds": 120, "up": 1000, "down": 2**32 + 5}
-    for status, values in ((1, {}), (3, used), (2, used)):
-        packet = accounting(one.isp, status, **values)
+    for status, values in ((1, dict[str, int]()), (3, used), (2, used)):
+        packet = accounting(one.isp, status, None, **values)
         packet[1], packet[31], packet[44] = [one.mac.encode()], [one.mac.encode()], [mac[-8:].encode()]
         raw = packet.RequestPacket()
         if status == 3:

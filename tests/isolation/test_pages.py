@@ -12,8 +12,10 @@ from sqlalchemy import select, text
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from tenants.payments.models import DeskPayment, SuspenseItem
+from tenants.subscribers import Subscriber
 from tests.browser_client import Browser, without_tokens
-from tests.isolation.conftest import unmatched_of
+from tests.isolation.conftest import row_of
 from tests.world import CONSOLE_HOST, PASSWORD, STAFF_HOST, World
 from wavu.accounts import SignIn
 from wavu.db import Base, TenantRow, db, transaction
@@ -22,7 +24,9 @@ from wavu.tenancy import PLATFORM_ID, tenant_scope
 # How to fill each argument of an address with something of B's. A new argument without a line here fails the test.
 FOREIGN: dict[str, Any] = {
     "invitation_id": lambda world, _: world.b.invitation_id,
-    "item_id": lambda world, _: unmatched_of(world.b),
+    "item_id": lambda world, _: row_of(world.b, SuspenseItem),
+    "payment_id": lambda world, _: row_of(world.b, DeskPayment),
+    "subscriber_id": lambda world, _: row_of(world.b, Subscriber),
     "member_id": lambda world, _: world.b.cashier.membership_id,
     "session_id": lambda _, session_id: session_id,
     "tenant_id": lambda world, _: world.b.id,

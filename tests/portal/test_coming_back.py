@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tenants import access, checkout
+from tests.browser_client import Browser
 from tests.portal.counter import Counter, login_url
 from tests.portal.customer import Customer
 from wavu import clock
@@ -102,14 +103,15 @@ def test_no_other_device_and_no_other_isp_sees_it(customer: Customer, counter: C
             counter.paid(a, nonce)
         customer.opens(a)
         assert len(_cards(customer)) == 1
+        stranger = Customer(Browser(counter.app), counter)
         bare = [
-            customer.opens(a, mac=OTHER_MAC),
-            customer.opens(a, mac=""),
+            stranger.opens(a, mac=OTHER_MAC),
+            stranger.opens(a, mac=""),
             customer.opens(b),
-            customer.browser.get(a.host),
-            customer.opens(a, lo=""),
-            customer.opens(a, lo=login_url(b)),
-            customer.opens(a, mac="' OR true --"),
+            stranger.browser.get(a.host),
+            stranger.opens(a, lo=""),
+            stranger.opens(a, lo=login_url(b)),
+            stranger.opens(a, mac="' OR true --"),
         ]
         assert not [page for page in bare if nonce in page.text or "You have paid" in page.text]
     with clock.fixed(clock.now() + timedelta(days=2)):

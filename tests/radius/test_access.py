@@ -54,7 +54,7 @@ def test_a_line_gets_in_by_pap_and_chap(wire: Wire) -> None:
         kamau = shop.line("kamau", "siri kubwa")
     assert wire.log_in(pppoe(a, "kamau", "siri kubwa"))[18] == [b"No active package."]
     with wire.inside():
-        shop.buy(kamau, at=clock.now() - timedelta(minutes=20))
+        shop.buy(kamau, at=clock.now() - timedelta(minutes=20), service="pppoe")
     for challenge in (None, bytes(range(16)), b"another length", b""):
         accepted = wire.log_in(pppoe(a, "kamau", "siri kubwa", challenge=challenge))
         assert accepted.code == ACCEPT, challenge
@@ -136,7 +136,7 @@ def test_radclient_is_let_in_after_the_purchase(wire: Wire, proof: str) -> None:
         kamau = shop.line("kamau", "siri")
     assert "Access-Reject" in ask(0)
     with wire.inside():
-        shop.buy(kamau)
+        shop.buy(kamau, service="pppoe")
     assert "Access-Accept" in ask(0)
     assert "Access-Reject" in ask(1)
     if proof == "User-Password":

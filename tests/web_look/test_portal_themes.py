@@ -20,11 +20,11 @@ from wavu.web.palette import palette
 OVERRIDABLE = {"header", "hero", "notice", "packages", "package", "order", "help", "footer"}
 LIVE = {
     "wait": ("requested", "prompted", "checking"),
-    "fail": ("failed", "no_reply", "review"),
+    "fail": ("failed", "no_reply", "review", "short"),
     "paid": ("paid",),
     "done": ("online",),
 }
-PAGES = ("home", "suspended", "error", *LIVE)
+PAGES = ("home", "line", "line_paid", "suspended", "error", *LIVE)
 SCRIPT = "/assets/0/portal.js"
 
 _PACKAGES = tuple(
@@ -36,7 +36,8 @@ _PACKAGES = tuple(
 )  # fmt: skip
 _ORDER = {
     "name": "1 <i>hour</i>", "price": "KES 10", "pay_to": "Mama <b>Njeri</b> Net · 600100", "phone": "0712 ••• 678",
-    "receipt": "TKN4H7XQ2M", "state": "", "url": "/w/1", "status_url": "/w/1/status.json",
+    "receipt": "TKN4H7XQ2M", "state": "", "url": "/w/1", "status_url": "/w/1/status.json", "from_balance": None,
+    "spare": "KES 5", "spend_url": "/?with=1",
 }  # fmt: skip
 
 each_theme = pytest.mark.parametrize("theme", reading.themes(), ids=lambda path: path.name)
@@ -68,6 +69,14 @@ def _render(
         "notice": None,
         "packages": _PACKAGES,
         "yours": (),
+        "purse": None,
+        "starts": None,
+        "line_url": "/line",
+        "account": "",
+        "account_error": None,
+        "balance": None,
+        "pay_url": "/line",
+        "again_price": None,
         "state": "a signed ticket",
         "buy_url": "/buy",
         "phone": "",

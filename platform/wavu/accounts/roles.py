@@ -17,11 +17,15 @@ def _may(*permissions: str) -> frozenset[str]:
 
 
 _READ = _may("home.see", "team.see")
+_DESK = _READ | _may("money.see", "payments.take")
+_MANAGE = _DESK | _may("audit.see", "mpesa.see", "money.match")
 
 ISP_ROLES = {
-    "owner": Role(N_("Owner"), _READ | _may("team.manage", "audit.see", "mpesa.see", "money.see", "money.match")),
-    "manager": Role(N_("Manager"), _READ | _may("audit.see", "mpesa.see", "money.see", "money.match")),
-    "cashier": Role(N_("Cashier"), _READ | _may("money.see")),
+    "owner": Role(
+        N_("Owner"), _READ | _may("team.manage", "audit.see", "mpesa.see", "money.see", "money.match", "payments.take")
+    ),
+    "manager": Role(N_("Manager"), _MANAGE),
+    "cashier": Role(N_("Cashier"), _DESK),
     "support": Role(N_("Support"), _READ),
     "technician": Role(N_("Technician"), _READ),
     "network": Role(N_("Network engineer"), _READ),

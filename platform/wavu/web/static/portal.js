@@ -1,4 +1,4 @@
-// Every page works without it. For old web views (Chromium 66).
+// Pages work without it. For old web views (Chromium 66).
 (function (d) {
   "use strict";
 
@@ -10,7 +10,7 @@
     return Math.floor(seconds / 60) + ":" + ("0" + (seconds % 60)).slice(-2);
   }
 
-  // The price on the button, the last number, one press only.
+  // Price on the button, last number, one press.
   var form = find("[data-pay]");
   var button = form && form.querySelector("button");
   var phone = find("#phone");
@@ -25,7 +25,7 @@
     try {
       if (/(\d\D?){9}/.test(number)) localStorage.setItem("phone", number);
       return localStorage.getItem("phone") || "";
-    } catch (refused) {
+    } catch (no) {
       return "";
     }
   }
@@ -39,6 +39,7 @@
     form.addEventListener("submit", function (event) {
       if (pressed) return event.preventDefault();
       pressed = true;
+      button = event.submitter || button;
       button.setAttribute("aria-disabled", "true");
       button.textContent = button.dataset.busy;
       if (phone) recall(phone.value);
@@ -48,7 +49,7 @@
     });
   }
 
-  // What a prompt has left, or the wait before the next.
+  // What a prompt has left, or the wait.
   var shown = find("[data-clock]");
   var held = find("[data-wait]");
   var bar = find("progress");
@@ -68,7 +69,7 @@
 
   if (left) setTimeout(tick, 1000);
 
-  // Another state is a page loaded whole: phones then look whether they are online.
+  // A new state loads the whole page: phones then look whether they are online.
   var live = find("[data-poll]");
   var asked = 0;
   var timer;
