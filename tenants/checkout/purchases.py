@@ -167,7 +167,8 @@ def _arrived(settled: Settled | None) -> None:
     if settled is None:
         return
     failpoint("cp11.before")
-    named = settled.intent.purchase_id if settled.intent is not None and settled.pays else settled.purchase_id
+    # Too much buys it as well, and too little together with what lies in the wallet (crash point 18).
+    named = settled.intent.purchase_id if settled.intent is not None else settled.purchase_id
     if named is None or not _complete(named):
         fulfilment.money_arrived(settled.subscriber_id)
     failpoint("cp11.after")

@@ -217,7 +217,8 @@ def _unclaimed(event: InboundEvent, account: MpesaAccount, report: Report) -> tu
     """A payment at a Till: an attempt's own callback may still claim it; then it is the only attempt's that it can be
     of; else it lies in suspense."""
     known = receipts.find_receipt(account, report.receipt) is not None
-    if not known and clock.now() - event.created_at < _UNCLAIMED:
+    # Once: whose clock is behind the database's would find it too early again, and nobody would come a third time.
+    if not known and event.outcome != _WAITS and clock.now() - event.created_at < _UNCLAIMED:
         again = event.created_at + _UNCLAIMED
         outbox.put(Queue.SETTLEMENT, "settle_report", f"{event.id}:late", {"event_id": str(event.id)}, run_at=again)
         return _WAITS, None

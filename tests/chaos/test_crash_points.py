@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 import pytest
@@ -251,10 +251,9 @@ def test_radius_killed_while_it_writes_accounting(town: Town, when: str) -> None
     town.until_served(people)
     one, mac = people[0], people[0].mac.replace(":", "")
     town.seconds_granted(one)
-    used: dict[str, Any] = {"seconds": 120, "up": 1000, "down": 2**32 + 5}
-    nothing: dict[str, Any] = {}
-    for status, values in ((1, nothing), (3, used), (2, used)):
-        packet = accounting(one.isp, status, **values)
+    used = {"seconds": 120, "up": 1000, "down": 2**32 + 5}
+    for status, values in ((1, dict[str, int]()), (3, used), (2, used)):
+        packet = accounting(one.isp, status, None, **values)
         packet[1], packet[31], packet[44] = [one.mac.encode()], [one.mac.encode()], [mac[-8:].encode()]
         raw = packet.RequestPacket()
         if status == 3:

@@ -97,6 +97,11 @@ def test_what_waits_is_counted_by_tenant_and_job(world: World, manage: Manage) -
     ]
 
 
+def test_pull_says_where_there_is_nobody_to_ask(world: World, manage: Manage) -> None:
+    said = manage("payments pull")
+    assert (said.exit_code, "No shortcode is registered" in said.output) == (1, True)
+
+
 def test_a_lost_second_factor_is_cleared_and_everyone_who_should_know_knows(
     world: World, manage: Manage, browser: Browser
 ) -> None:
