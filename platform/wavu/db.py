@@ -196,7 +196,8 @@ def init_db(app: Flask, settings: Settings) -> None:
             # Server-side prepared statements break behind a transaction pooler.
             "prepare_threshold": None,
             "application_name": "wavu",
-            "options": f"-c statement_timeout={_STATEMENT_SECONDS}s -c lock_timeout=3s -c idle_in_transaction_session_timeout=15s",
+            "options": f"-c statement_timeout={_STATEMENT_SECONDS}s -c lock_timeout=3s "
+            "-c idle_in_transaction_session_timeout=15s",
         },
     }
     db.init_app(app)

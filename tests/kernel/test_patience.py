@@ -15,7 +15,7 @@ from wavu.db import PatientConnection
 def test_a_stopped_server_is_given_up(servers: Stack) -> None:
     with PatientConnection.connect(servers.admin(), autocommit=True) as connection:
         connection.patience_seconds = 0.2
-        (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone() or ()
+        pid = connection.info.backend_pid
         os.kill(pid, signal.SIGSTOP)
         try:
             with pytest.raises(psycopg.OperationalError, match="does not answer") as caught:
