@@ -78,8 +78,8 @@ WITH RECURSIVE tenants AS (
         SELECT o.tenant_id, o.id FROM outbox o WHERE o.state = 'ready' AND o.queue = %(queue)s
             AND o.tenant_id = p.tenant_id AND o.run_at <= now() AND o.lease_until IS NULL
         ORDER BY o.run_at, o.id LIMIT p.free FOR UPDATE SKIP LOCKED) x
-    LIMIT greatest(0, %(total)s - (SELECT count(*) FROM outbox l WHERE l.state = 'ready'
-        AND l.queue = %(queue)s AND l.lease_until IS NOT NULL))
+    LIMIT greatest(0, least(%(at_most)s, %(total)s - (SELECT count(*) FROM outbox l WHERE l.state = 'ready'
+        AND l.queue = %(queue)s AND l.lease_until IS NOT NULL)))
 )
 UPDATE outbox o SET attempts = o.attempts + 1, lease_until = now() + make_interval(secs => %(lease)s)
 FROM due WHERE (o.tenant_id, o.id) = (due.tenant_id, due.id)
@@ -218,9 +218,9 @@ class Relay:
             if state == "dead":
                 log.critical(outbox.DEAD_LETTER, **facts)
 
-    def _claim(self, wire: psycopg.Connection, queue: Queue) -> list[Row]:
+    def _claim(self, wire: psycopg.Connection, queue: Queue, at_most: int) -> list[Row]:
         share = SHARES[queue]
-        values = {"queue": queue.value, "lease": LEASE_SECONDS[queue], **share._asdict()}
+        values = {"queue": queue.value, "lease": LEASE_SECONDS[queue], "at_most": at_most, **share._asdict()}
         return [Row(*found) for found in wire.execute(_CLAIM, values).fetchall()]
 
     def _hand_out(self, wire: psycopg.Connection, queue: Queue) -> None:
@@ -233,7 +233,7 @@ class Relay:
         except redis.RedisError:
             self._redis_failed()
             return
-        batches = _batches(self._claim(wire, queue), SHARES[queue].batch)
+        batches = _batches(self._claim(wire, queue, SHARES[queue].total), SHARES[queue].batch)
         for place, batch in enumerate(batches):
             failpoint("cp4.before", queue)
             try:
@@ -253,15 +253,17 @@ class Relay:
 
     def _perform_here(self, wire: psycopg.Connection, queue: Queue) -> None:
         """Money does not wait for Redis. Settlement is database work and runs here, one after another; calls to Daraja
-        run in threads of this process."""
-        for row in self._claim(wire, queue):
-            failpoint("cp22.before", queue)
-            if queue is Queue.SETTLEMENT:
+        run in threads of this process, and what finds no free one stays due: this loop waits for nobody."""
+        if queue is Queue.SETTLEMENT:
+            for row in self._claim(wire, queue, SHARES[queue].total):
+                failpoint("cp22.before", queue)
                 runtime.run(str(row.tenant_id), str(row.id), row.attempt)
                 failpoint("cp22.after", queue)
-                continue
-            if self._threads is None:
-                self._threads = runtime.Threads(queue, runtime.THREADS[queue])
+            return
+        if self._threads is None:
+            self._threads = runtime.Threads(queue, runtime.THREADS[queue])
+        for row in self._claim(wire, queue, self._threads.free):
+            failpoint("cp22.before", queue)
             self._threads.submit(str(row.tenant_id), str(row.id), row.attempt)
 
     def _redis_is_there(self, wire: psycopg.Connection) -> bool:

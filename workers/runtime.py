@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -93,20 +93,31 @@ def run(tenant_id: str, row_id: str, attempt: int) -> None:
 
 
 class Threads:
-    """Runs jobs that mostly wait for somebody else, some of them at a time, so that one dead peer delays nobody."""
+    """Runs jobs that mostly wait for somebody else, some of them at a time, so that one dead peer delays nobody.
+
+    `free` is how many submit() takes at this moment without waiting.
+    """
 
     def __init__(self, queue: Queue, number: int) -> None:
+        self.free = number
         self._queue = queue
         self._pool = ThreadPoolExecutor(number, thread_name_prefix=queue.value)
-        self._places = threading.BoundedSemaphore(number)
+        self._freed = threading.Condition()
 
     def submit(self, tenant_id: str, row_id: str, attempt: int) -> None:
         """Starts a job as soon as a thread is free. Where none becomes free for longer than any job may take, they all
         hang: this process ends, its parent starts another, and the leases put the jobs back."""
-        if not self._places.acquire(timeout=timeout_seconds(self._queue) - 1):
-            log.critical("every thread hangs: this worker ends", queue=self._queue.value)
-            os._exit(1)
-        self._pool.submit(run, tenant_id, row_id, attempt).add_done_callback(lambda _: self._places.release())
+        with self._freed:
+            if not self._freed.wait_for(lambda: self.free > 0, timeout_seconds(self._queue) - 1):
+                log.critical("every thread hangs: this worker ends", queue=self._queue.value)
+                os._exit(1)
+            self.free -= 1
+        self._pool.submit(run, tenant_id, row_id, attempt).add_done_callback(self._ended)
+
+    def _ended(self, _: Future[None]) -> None:
+        with self._freed:
+            self.free += 1
+            self._freed.notify()
 
     def close(self) -> None:
         """Waits for the jobs that run."""

@@ -7,7 +7,7 @@ security then decides, and a transaction without a tenant reads nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
@@ -20,7 +20,7 @@ from flask_sqlalchemy import SQLAlchemy
 from flask_sqlalchemy.session import Session as FlaskSession
 from sqlalchemy import BigInteger, Connection, DateTime, MetaData, Text, Uuid, event, func, select
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, Dialect
 from sqlalchemy.exc import DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import (
@@ -111,6 +111,28 @@ def _instance_options() -> dict[str, Any]:
     }
 
 
+# What a session of ours may take at the server, which ends a statement by itself. A server that is stopped, or gone
+# behind a network, ends nothing: then we stop waiting.
+_STATEMENT_SECONDS = 10
+_PATIENCE_SECONDS, _PING_SECONDS = _STATEMENT_SECONDS + 2, 2
+
+
+class PatientConnection(psycopg.Connection[Any]):
+    """Closes itself and raises OperationalError where an answer takes longer than `patience_seconds`. libpq has no such
+    limit, and TCP none that a stopped server's kernel would not satisfy."""
+
+    patience_seconds: float = _PATIENCE_SECONDS
+
+    def wait(self, gen: Generator[Any, Any, Any], interval: float = 0.1, timeout: float | None = None) -> Any:
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
+        try:
+            return super().wait(gen, interval, self.patience_seconds)
+        except psycopg.errors._WaitTimeout:
+            self.pgconn.finish()
+            raise psycopg.OperationalError("PostgreSQL does not answer") from None
+
+
 db = SQLAlchemy(model_class=Base, session_options=_instance_options(), disable_autonaming=True)
 
 
@@ -170,33 +192,41 @@ def init_db(app: Flask, settings: Settings) -> None:
         "pool_timeout": 5,
         "pool_recycle": 1800,
         "connect_args": {
-            "connect_timeout": 5,
+            "connect_timeout": 3,
             # Server-side prepared statements break behind a transaction pooler.
             "prepare_threshold": None,
             "application_name": "wavu",
-            "options": "-c statement_timeout=10s -c lock_timeout=3s -c idle_in_transaction_session_timeout=15s",
+            "options": f"-c statement_timeout={_STATEMENT_SECONDS}s -c lock_timeout=3s "
+            "-c idle_in_transaction_session_timeout=15s",
         },
     }
     db.init_app(app)
     with app.app_context():
+        event.listen(db.engine, "do_connect", _connect)
         event.listen(db.engine, "connect", _refuse_privileged_role)
         event.listen(db.engine, "checkin", _note_given_back)
         event.listen(db.engine, "checkout", _replace_dead)
+
+
+def _connect(_: Dialect, __: ConnectionPoolEntry, words: list[Any], names: dict[str, Any]) -> PatientConnection:
+    return PatientConnection.connect(*words, **names)
 
 
 def _note_given_back(_: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
     entry.info["given_back"] = time.monotonic()
 
 
-def _replace_dead(connection: DBAPIConnection, entry: ConnectionPoolEntry, _: PoolProxiedConnection) -> None:
+def _replace_dead(connection: Any, entry: ConnectionPoolEntry, _: PoolProxiedConnection) -> None:
     """Asks a connection that lay idle for a second whether it lives. One just used does, and a page need not wait."""
     given_back = entry.info.get("given_back")
     if given_back is None or time.monotonic() - given_back < 1:
         return
+    connection.patience_seconds = _PING_SECONDS
     try:
         db.engine.dialect.do_ping(connection)
     except psycopg.Error as gone:
         raise InvalidatePoolError from gone
+    connection.patience_seconds = _PATIENCE_SECONDS
 
 
 def _refuse_privileged_role(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

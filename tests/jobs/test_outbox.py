@@ -349,6 +349,33 @@ def test_prompts_go_out_without_redis(factory: Factory, job: Jobs, monkeypatch: 
     assert [number for _, number in _done(factory)] == ["asked"]
 
 
+def test_money_is_settled_at_once_while_redis_is_away_and_daraja_hangs(
+    factory: Factory, job: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+
+    def hang(_: dict[str, Any]) -> Iterator[Callable[[], bool]]:
+        yield lambda: answers.wait(20)
+
+    job("hang", hang)
+    job("mark", _mark)
+    monkeypatch.setitem(runtime.THREADS, Queue.DARAJA, 2)
+    monkeypatch.setattr(factory.relay._redis, "get", _refuse)
+    factory.relay._redis_failing_since = 0.0
+    for n in range(3):
+        factory.put(factory.world.a.id, "hang", str(n), Queue.DARAJA)
+    factory.step()
+    held = "SELECT count(*) FROM outbox WHERE queue = 'daraja' AND lease_until IS NOT NULL"
+    assert factory.admin.execute(held.encode()).fetchone() == (2,), "the third stays due, for whoever has a place"
+    factory.put(factory.world.a.id, "mark", "1", n=1)
+    factory.step()
+    assert [number for _, number in _done(factory)] == ["1"]
+    assert not answers.is_set()
+    answers.set()
+    factory.relay.stop()
+    factory.relay.run()
+
+
 def _refuse(*_: object) -> None:
     import redis
 
