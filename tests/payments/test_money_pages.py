@@ -169,3 +169,8 @@ def test_what_cannot_be_entered_is_said(shop: Shop, receipt: str, amount: str, c
 def test_a_cashier_enters_nothing(shop: Shop) -> None:
     browser = _at(shop, shop.world.a.cashier)
     assert browser.get(CONSOLE, "/money/enter").status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/money?q=%00", "/money/desk?q=%00", "/money?q=%F0%9F%98%80%0B", "/money?before=%00"])
+def test_a_character_that_is_none_is_bad_input_and_no_bug(shop: Shop, path: str) -> None:
+    assert _at(shop, shop.world.a.owner).get(CONSOLE, path).status_code in {200, 400}

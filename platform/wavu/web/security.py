@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 
-from flask import Flask, Response, request
+from flask import Flask, Response, abort, request
 from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.exceptions import TooManyRequests
@@ -83,6 +83,15 @@ def init_security(app: Flask, settings: Settings) -> None:
         # A few addresses of a payment provider speak for every tenant: hooks count what they do not know instead.
         if (site is None or site.surface != "hooks") and flood.is_from(_who()):
             raise TooManyRequests(retry_after=60)
+
+    @app.before_request
+    def refuse_nothing_characters() -> None:
+        """NUL is no text to PostgreSQL, and nobody types it. The portal and the hooks read what they take by rule."""
+        site: Site | None = request.environ.get("wavu.site")
+        if site is not None and site.surface in ("console", "backoffice"):
+            values = [*request.args.values(), *request.form.values(), *(request.view_args or {}).values()]
+            if any(isinstance(value, str) and "\0" in value for value in values):
+                abort(400)
 
     csrf.init_app(app)
     limiter.init_app(app)
