@@ -10,7 +10,7 @@ from email.utils import parseaddr
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import PydanticCustomError
@@ -35,9 +35,10 @@ def _fault(message: str) -> PydanticCustomError:
 
 def _url(*schemes: str) -> BeforeValidator:
     def check(value: str) -> str:
-        parts = urlsplit(value)
         try:
-            valid = parts.scheme in schemes and bool(parts.hostname) and (parts.port or True)
+            parts = urlsplit(value)
+            there = parts.path if parts.scheme == "unix" else parts.hostname
+            valid = parts.scheme in schemes and bool(there) and (parts.port or True)
         except ValueError:
             valid = False
         if not valid:
@@ -177,13 +178,16 @@ def _together(said: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with values that are right each for itself. `said` lacks those that are not."""
     app, relay = (urlsplit(said.get(name, "")) for name in ("database_url", "relay_database_url"))
     for name, url, role in (("DATABASE_URL", app, "wavu_app"), ("RELAY_DATABASE_URL", relay, "wavu_relay")):
+        user = unquote(url.username or "")
         if url.scheme and url.username is None:
             yield f"{name}: names no user. Use the role {role} (python -m migrations.roles makes it)."
-        elif url.username in PRIVILEGED_ROLES:
+        elif user in PRIVILEGED_ROLES:
             yield (
-                f"{name}: connects as {url.username}, which escapes row-level security. Use the role {role} "
+                f"{name}: connects as {user}, which escapes row-level security. Use the role {role} "
                 "(python -m migrations.roles makes it)."
             )
+        elif name == "DATABASE_URL" and user in {"wavu_relay", "wavu_report"}:
+            yield f"{name}: connects as {user}. Use the role {role}."
     if app.username and relay.username == app.username:
         yield "RELAY_DATABASE_URL: connects as the application's role. Use the role wavu_relay."
     if app.scheme and relay.scheme and _database(app) != _database(relay):
@@ -202,7 +206,7 @@ def _database(url: SplitResult) -> tuple[str | None, int, str]:
 def _in_production(said: Mapping[str, str]) -> Iterator[str]:
     if said.get("public_scheme", "https") != "https":
         yield "PUBLIC_SCHEME: must be https in production: sessions and payments travel over it."
-    if len(said.get("secret_key", "k" * 32)) < 32:
+    if len(said.get("secret_key", "k" * 32).strip()) < 32:
         yield "SECRET_KEY: needs at least 32 characters; make one with: openssl rand -hex 32"
     if not Path(said.get("spool_dir", "")).is_absolute():
         yield (

@@ -300,6 +300,10 @@ class Valkey(_Server):
 
     def prepare(self) -> None:
         self.data.mkdir(mode=0o700, exist_ok=True)
+
+    def spawn(self) -> None:
+        """What was wiped while it ran is written again, its own settings too."""
+        self.prepare()
         settings = {
             "bind": HOST,
             "port": str(self.port),
@@ -313,8 +317,6 @@ class Valkey(_Server):
             "maxmemory-policy": "noeviction",
         }
         write_private(self.data / "valkey.conf", "".join(f"{key} {value}\n" for key, value in settings.items()))
-
-    def spawn(self) -> None:
         self._launch([valkey_program(), self.data / "valkey.conf"], self._environment(), self.data)
 
     def ready(self) -> bool:

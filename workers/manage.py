@@ -102,7 +102,8 @@ def show_waiting() -> None:
             for kind in outbox.waiting():
                 click.echo(
                     f"{tenant.slug}  {kind.queue}  {kind.job}: {kind.rows} rows, {kind.handed_out} handed out, "
-                    f"at most {kind.attempts} attempts, due since {kind.due_at:%Y-%m-%d %H:%M:%S %Z}"
+                    f"at most {kind.attempts} attempts, "
+                    f"due {'since' if kind.due_at <= clock.now() else 'at'} {kind.due_at:%Y-%m-%d %H:%M:%S %Z}"
                 )
 
 

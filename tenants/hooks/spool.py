@@ -21,7 +21,7 @@ from uuid import UUID
 import structlog
 from flask import Flask
 
-from config import Settings
+from config import ConfigurationError, Settings
 from tenants import mpesa, payments
 from wavu import ids
 from wavu.db import is_outage, transaction
@@ -90,6 +90,13 @@ class Spool:
         finally:
             os.close(folder)
         failpoint("cp23.after")
+
+    def takes(self) -> bool:
+        """Whether the folder is there, or can be made, and can be written."""
+        with suppress(OSError):
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.access(self._folder, os.W_OK | os.X_OK)
+        return False
 
     def waiting(self) -> list[Path]:
         """The files, oldest first."""
@@ -172,4 +179,6 @@ def init_spool(app: Flask, settings: Settings) -> None:
     if settings.spool_dir is None:
         return
     spool = app.extensions["spool"] = Spool(settings.spool_dir)
+    if not spool.takes():
+        raise ConfigurationError(["SPOOL_DIR: cannot be made or written by this process. Give it a folder of its own."])
     app.before_request(lambda: spool.watch(app))

@@ -122,3 +122,23 @@ def test_every_process_says_so_and_ends(module: str) -> None:
     assert done.returncode == 1
     assert "10 fault(s)" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_redis_may_be_a_socket() -> None:
+    assert load(GOOD | {"REDIS_URL": "unix:///run/valkey/valkey.sock?db=0"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"SECRET_KEY": " " * 40}, "SECRET_KEY: needs at least 32 characters"),
+        ({"DATABASE_URL": "postgresql://wavu_report:x@db/wavu"}, "DATABASE_URL: connects as wavu_report."),
+        (
+            {"DATABASE_URL": "postgresql://wavu%5Fowner:x@db/wavu"},
+            "DATABASE_URL: connects as wavu_owner, which",
+        ),
+        ({"REDIS_URL": "redis://[bad"}, "REDIS_URL: is not a URL of the form"),
+    ],
+)
+def test_what_hides_is_found(changes: dict[str, str], said: str) -> None:
+    assert any(fault.startswith(said) for fault in _faults(**changes)), _faults(**changes)
