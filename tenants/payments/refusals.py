@@ -5,7 +5,7 @@ from wavu.errors import N_, Kind, Refused
 
 class PromptOpen(Refused):
     kind = Kind.CONFLICT
-    message = N_("A request is open on this phone. Finish it, or wait %(seconds)s seconds.")
+    message = N_("This phone was asked a moment ago. Finish that request if it is open, or wait %(seconds)s seconds.")
 
 
 class TooManyPrompts(Refused):

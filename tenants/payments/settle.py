@@ -127,11 +127,13 @@ def settle_query(intent_id: UUID) -> Settled | PaidNoReceipt | None:
     intent = _lock(intent_id)
     if intent.state == "succeeded":
         return None
-    held = callbacks.held_success(intent.id)
+    held, account = callbacks.held_success(intent.id), mpesa.find_account(intent.mpesa_account_id)
     if held is not None and held.receipt is not None and held.amount_cents is not None:
-        return _credit(mpesa.find_account(intent.mpesa_account_id), intent, held, "stk callback and query")
-    intent.state = "paid_no_receipt"
-    return PaidNoReceipt(intent)
+        return _credit(account, intent, held, "stk callback and query")
+    settled = _left_at_till(account, intent)
+    if settled is None:
+        intent.state = "paid_no_receipt"
+    return settled or PaidNoReceipt(intent)
 
 
 def _credit(account: MpesaAccount, intent: PaymentIntent, said: StkResult, source: str) -> Settled | None:
@@ -214,15 +216,15 @@ def _named(account: MpesaAccount, report: Report) -> PaymentIntent | None:
 
 
 def _unclaimed(event: InboundEvent, account: MpesaAccount, report: Report) -> tuple[str, Settled | None]:
-    """A payment at a Till: an attempt's own callback may still claim it; then it is the only attempt's that it can be
-    of; else it lies in suspense."""
+    """A payment at a Till: an attempt's own callback may still claim it; then it is that of a proven one, or of the
+    only one that it can be of; else it lies in suspense."""
     known = receipts.find_receipt(account, report.receipt) is not None
     # Once: whose clock is behind the database's would find it too early again, and nobody would come a third time.
     if not known and event.outcome != _WAITS and clock.now() - event.created_at < _UNCLAIMED:
         again = event.created_at + _UNCLAIMED
         outbox.put(Queue.SETTLEMENT, "settle_report", f"{event.id}:late", {"event_id": str(event.id)}, run_at=again)
         return _WAITS, None
-    intent = None if known else _only_candidate(account, report)
+    intent = None if known else _candidate(account, report)
     if not receipts.credit(account, report):
         return "duplicate", None
     if intent is None:
@@ -233,9 +235,9 @@ def _unclaimed(event: InboundEvent, account: MpesaAccount, report: Report) -> tu
     return "settled by its amount", receipts.pay(intent, report)
 
 
-def _only_candidate(account: MpesaAccount, report: Report) -> PaymentIntent | None:
-    """The attempt that went out just before a payment, for its amount, and is open or proven paid; None where there is
-    none, or more than one."""
+def _candidate(account: MpesaAccount, report: Report) -> PaymentIntent | None:
+    """The attempt for a payment's amount that went out just before it: one that is proven paid, the oldest of them,
+    since each of those has one such payment and nothing else tells them apart; else the only one that is open."""
     if report.paid_at is None:
         return None
     times = [report.paid_at, report.paid_at - _EAT_AHEAD] if report.source == pull.SOURCE else [report.paid_at]
@@ -248,11 +250,25 @@ def _only_candidate(account: MpesaAccount, report: Report) -> PaymentIntent | No
             PaymentIntent.amount_cents == report.amount_cents,
             or_(*(and_(sent > at - _PAID_WITHIN, sent < at + _CLOCKS_DIFFER) for at in times)),
         )
+        .order_by(sent, PaymentIntent.id)
         .with_for_update()
-        .limit(2)
     )
     found = db.session.scalars(query.execution_options(populate_existing=True)).all()
+    proven = [intent for intent in found if intent.state == "paid_no_receipt"]
+    if proven:
+        return proven[0]
     return found[0] if len(found) == 1 else None
+
+
+def _left_at_till(account: MpesaAccount, intent: PaymentIntent) -> Settled | None:
+    """The other way round: an attempt at a Till is proven paid, and a payment of its time and amount is nobody's."""
+    if account.kind != "till" or intent.submitted_at is None:
+        return None
+    since, until = intent.submitted_at - _CLOCKS_DIFFER, intent.submitted_at + _PAID_WITHIN
+    receipt = suspense.nobodys(account, intent.amount_cents, [(since, until), (since + _EAT_AHEAD, until + _EAT_AHEAD)])
+    if receipt is None or not suspense.match_all(receipt.id, intent.subscriber_id, guessed_intent_id=intent.id):
+        return None
+    return receipts.pay(intent, Report(receipt.receipt, receipt.amount_cents, receipt.source))
 
 
 def _lock(intent_id: UUID) -> PaymentIntent:

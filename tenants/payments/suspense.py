@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from tenants import ledger
 from tenants.ledger import Leg
+from tenants.mpesa import MpesaAccount
 from tenants.payments.models import ProviderReceipt, SuspenseItem, SuspenseMatch
 from tenants.payments.refusals import MoreThanLeft
 from wavu import audit, ids
@@ -100,6 +102,27 @@ def set_aside(receipt_id: UUID, amount_cents: int) -> None:
         raise MoreThanLeft
     item.left_cents -= amount_cents
     db.session.flush()
+
+
+def nobodys(account: MpesaAccount, amount_cents: int, spans: list[tuple[datetime, datetime]]) -> ProviderReceipt | None:
+    """The oldest payment of so much to an account, made in one of these spans without an account number, of which
+    nothing has been matched."""
+    query = (
+        select(ProviderReceipt)
+        .join(SuspenseItem, SuspenseItem.receipt_id == ProviderReceipt.id)
+        .where(
+            SuspenseItem.left_cents == amount_cents,
+            ProviderReceipt.amount_cents == amount_cents,
+            ProviderReceipt.environment == account.environment,
+            ProviderReceipt.shortcode_group == account.shortcode_group,
+            ProviderReceipt.reference.is_(None),
+            or_(*(ProviderReceipt.paid_at.between(*span) for span in spans)),
+        )
+        .order_by(SuspenseItem.id)
+        .limit(1)
+        .with_for_update(of=SuspenseItem, skip_locked=True)
+    )
+    return db.session.scalar(query)
 
 
 def guess_of(intent_id: UUID) -> SuspenseMatch | None:

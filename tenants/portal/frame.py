@@ -31,7 +31,7 @@ _CSP = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
-_OPEN = N_("A request is open on this phone. Finish it, or wait %(time)s.")
+_OPEN = N_("This phone was asked a moment ago. Finish that request if it is open, or wait %(time)s.")
 
 
 def gettext(message: str, /, **values: object) -> str:

@@ -289,6 +289,28 @@ def test_of_two_open_attempts_none_is_guessed(hand: Shop) -> None:
     assert sorted(hand.intents()) == ["pending", "pending"]
 
 
+@pytest.mark.parametrize("first", ["proof", "pull"])
+def test_two_that_are_proven_paid_at_once_both_get_what_they_paid_for(hand: Shop, first: str) -> None:
+    """For the same amount, at the same time, with every callback lost: nobody can tell which receipt is whose."""
+    hand.sim.set_knobs({"callback.drop": 1})
+    nonces = [hand.buy(hand.world.b.id, phone) for phone in (PHONE, "0733000222")]
+    hand.work("send_stk")
+    for attempt in hand.sim.attempts():
+        hand.sim.answer(attempt.checkout_request_id, "pin")
+    hand.sim.wait_idle()
+    for step in ("proof", "pull") if first == "proof" else ("pull", "proof"):
+        if step == "pull":
+            _pull(hand)
+            _two_minutes_later(hand)
+        else:
+            _due(hand)
+            hand.work("query_stk")
+    assert hand.intents() == ["succeeded", "succeeded"]
+    assert {hand.progress(hand.world.b.id, nonce).state for nonce in nonces} == {"paid", "waits"}, "on one device"
+    assert _balances(hand, hand.world.b.id) == (0, 0)
+    _everything_arrived(hand)
+
+
 def test_a_wrong_guess_is_taken_back_when_the_attempts_own_callback_comes(hand: Shop) -> None:
     nonce = hand.buy(hand.world.b.id)
     hand.work("send_stk")

@@ -235,7 +235,9 @@ def test_one_phone_gets_one_prompt_at_a_time(customer: Customer, counter: Counte
     for arrival in ({"mac": "02:AB:CD:00:00:02"}, {"mac": ""}, {"lo": ""}):
         customer.opens(isp, **arrival)
         customer.refused(isp)
-        assert "A request is open on this phone. Finish it, or wait 2 minutes." in customer.text
+        assert (
+            "This phone was asked a moment ago. Finish that request if it is open, or wait 2 minutes." in customer.text
+        )
         assert customer.form()["phone"] == "0712 345 678"
     assert len(counter.purchases(isp)) == len(counter.intents(isp)) == 1
     assert customer.buys(other) != nonce
