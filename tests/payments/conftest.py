@@ -171,7 +171,7 @@ def shop(
         with app.app_context(), tenant_scope(isp.id), transaction():
             packages[isp.id] = open_shop(world, sim, isp.id)
     server = make_server("127.0.0.1", port, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     database = own_database["DATABASE_URL"].rpartition("/")[2]
     with psycopg.connect(servers.admin(database), autocommit=True) as admin:
