@@ -27,12 +27,17 @@ DATABASE_URLS = {"DATABASE_URL": "wavu_app", "MIGRATE_URL": "wavu_owner", "RELAY
 ROLES = ("wavu_owner", "wavu_app", "wavu_relay", "wavu_report", "wavu_backup")
 
 
+# Where the virtual routers of the two ISPs are, one loopback address each.
+NAS_ADDRESSES = ("127.0.1.10", "127.0.1.20")
+
+
 @dataclass(frozen=True)
 class Port:
     variable: str
     default: int
     what: str
     kind: socket.SocketKind = socket.SOCK_STREAM
+    hosts: tuple[str, ...] = (HOST,)
 
     def number(self, environ: Mapping[str, str]) -> int:
         text = environ.get(self.variable) or str(self.default)
@@ -45,11 +50,11 @@ PORTS = (
     Port("PORT", 8000, "the web"),
     Port("RADIUS_AUTH_PORT", 1812, "RADIUS authentication", socket.SOCK_DGRAM),
     Port("RADIUS_ACCT_PORT", 1813, "RADIUS accounting", socket.SOCK_DGRAM),
-    Port("RADIUS_COA_PORT", 3799, "RADIUS change of authorization", socket.SOCK_DGRAM),
+    Port("RADIUS_COA_PORT", 3799, "RADIUS change of authorization", socket.SOCK_DGRAM, (HOST, *NAS_ADDRESSES)),
     Port("SMTP_PORT", 1025, "the mail catcher"),
     Port("DARAJA_PORT", 8100, "the M-Pesa simulator and its phones"),
     Port("ROUTER_CONTROL_PORT", 8190, "the virtual routers"),
-    Port("ROUTER_HOTSPOT_PORT", 8180, "the virtual routers' hotspots"),
+    Port("ROUTER_HOTSPOT_PORT", 8180, "the virtual routers' hotspots", hosts=NAS_ADDRESSES),
 )
 
 
@@ -79,7 +84,7 @@ def check_ports(numbers: Mapping[str, str]) -> None:
     for port in PORTS:
         number = int(numbers[port.variable])
         try:
-            if port_is_free(number, port.kind):
+            if all(port_is_free(number, port.kind, host) for host in port.hosts):
                 continue
             why = f"is in use{_by(number, port.kind)}"
         except PermissionError:
@@ -161,7 +166,9 @@ def _probe(name: str, url: str, role: str) -> str | None:
         with psycopg.connect(url, connect_timeout=PROBE_SECONDS) as connection:
             row = connection.execute("SELECT current_user").fetchone()
     except psycopg.Error as error:
-        return f"{name} leads to no database that lets us in: {_first_line(error)}"
+        # libpq repeats a URL that it cannot read, password and all.
+        said = _first_line(error).replace(url, "the URL given")
+        return f"{name} leads to no database that lets us in: {said}"
     signed_in_as = row[0] if row else ""
     return None if signed_in_as == role else f"{name} signs in as {signed_in_as}: give the URL of the role {role}."
 
@@ -172,7 +179,7 @@ def _probe_redis(url: str) -> str | None:
             client.ping()
             writes = client.info("replication").get("role") == "master"
     except (redis.RedisError, ValueError) as error:
-        return f"REDIS_URL leads to no Redis that answers: {_first_line(error)}"
+        return f"REDIS_URL leads to no Redis that answers: {_first_line(error).replace(url, 'the URL given')}"
     return None if writes else "REDIS_URL leads to a replica, which takes no writes: give the URL of its primary."
 
 

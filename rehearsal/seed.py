@@ -17,6 +17,7 @@ from sqlalchemy import select
 
 from config import Settings, load
 from rehearsal.daraja import certificate
+from rehearsal.environment import NAS_ADDRESSES
 from rehearsal.servers import write_private
 from tenants import mpesa, network, subscribers
 from tenants.catalog import Package
@@ -73,12 +74,14 @@ _HOME = (
 ISPS = (
     Isp(
         "pendo", "Pendo WiFi", "mtaa", "#00853e", "+254700000001", "en",
-        ("Achieng Otieno", "achieng@pendo.test"), ("Brian Mwangi", "brian@pendo.test"), "127.0.1.10", "pendo-kasarani",
+        ("Achieng Otieno", "achieng@pendo.test"), ("Brian Mwangi", "brian@pendo.test"), NAS_ADDRESSES[0],
+        "pendo-kasarani",
         ("paybill", "600100", "600100"), _HOTSPOT,
     ),
     Isp(
         "kilimani", "Kilimani Fibre", "nyumba", "#1d4ed8", "+254700000002", "sw",
-        ("Halima Abdi", "halima@kilimani.test"), ("Kevin Kamau", "kevin@kilimani.test"), "127.0.1.20", "kilimani-core",
+        ("Halima Abdi", "halima@kilimani.test"), ("Kevin Kamau", "kevin@kilimani.test"), NAS_ADDRESSES[1],
+        "kilimani-core",
         ("till", "600200", "5123456"), _HOME,
     ),
 )  # fmt: skip

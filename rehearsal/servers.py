@@ -1,6 +1,7 @@
 """PostgreSQL and Valkey of our own, from the wheels or from the system, on loopback with a password."""
 # ruff: noqa: S603
 
+import errno
 import importlib.util
 import json
 import os
@@ -37,17 +38,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def port_is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
-    """Raises PermissionError for a port that only root may open."""
+def port_is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM, host: str = HOST) -> bool:
+    """Raises PermissionError for a port that only root may open. A port of an address that is not here is free."""
     with socket.socket(socket.AF_INET, kind) as probe:
         if kind == socket.SOCK_STREAM:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, port))
+            probe.bind((host, port))
         except PermissionError:
             raise
-        except OSError:
-            return False
+        except OSError as error:
+            return error.errno == errno.EADDRNOTAVAIL
     return True
 
 

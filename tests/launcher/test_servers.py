@@ -105,3 +105,12 @@ def test_a_server_left_behind_by_a_crash_is_ended_first(valkey: Valkey) -> None:
 
 def test_free_ports_are_free() -> None:
     assert port_is_free(free_port())
+
+
+def test_a_port_is_looked_at_where_it_will_be_opened() -> None:
+    port = free_port()
+    with socket.socket() as taken:
+        taken.bind(("127.0.1.10", port))
+        taken.listen()
+        assert port_is_free(port)
+        assert not port_is_free(port, host="127.0.1.10")
