@@ -43,6 +43,7 @@ def payments_list() -> ResponseReturnValue:
         "console/money/payments.html",
         code=code,
         owners=subscribers.by_ids(found.receipt.subscriber_id for found in shown if found.receipt.subscriber_id),
+        prompted=_(SOURCES["stk callback"]),
         sources={name: _(words) for name, words in SOURCES.items()},
         arrivals=shown,
         next_url=url_for(".payments_list", before=arrivals[PAGE - 1].receipt.id) if len(arrivals) > PAGE else None,
