@@ -21,10 +21,11 @@ from wavu.web.forms import BaseForm, required, show_refusal
 
 PAGE = 50
 
+PROMPTED = N_("Prompt on the phone")
 # How we first heard of a receipt.
 SOURCES = {
-    "stk callback": N_("Prompt on the phone"),
-    "stk callback and query": N_("Prompt on the phone"),
+    "stk callback": PROMPTED,
+    "stk callback and query": PROMPTED,
     "c2b": N_("Paid by hand"),
     "pull": N_("Found by asking M-Pesa"),
     "staff": N_("Entered by staff"),
@@ -43,7 +44,7 @@ def payments_list() -> ResponseReturnValue:
         "console/money/payments.html",
         code=code,
         owners=subscribers.by_ids(found.receipt.subscriber_id for found in shown if found.receipt.subscriber_id),
-        prompted=_(SOURCES["stk callback"]),
+        prompted=_(PROMPTED),
         sources={name: _(words) for name, words in SOURCES.items()},
         arrivals=shown,
         next_url=url_for(".payments_list", before=arrivals[PAGE - 1].receipt.id) if len(arrivals) > PAGE else None,
