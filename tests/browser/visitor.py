@@ -39,9 +39,7 @@ PORTAL, CONSOLE = Budget(4, 30 * 1024), Budget(12, 120 * 1024)
 
 _AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text()
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-# While a question is open it is what one can tap: what it happens to cover of the page behind it is looked at without.
-_FIND_VIOLATIONS = """async tags => (await axe.run(document.querySelector(":popover-open") ?? document,
-    {runOnly: tags, resultTypes: ["violations"]})).violations
+_FIND_VIOLATIONS = """async tags => (await axe.run(document, {runOnly: tags, resultTypes: ["violations"]})).violations
   .map(found => `${found.id}: ${found.nodes.map(node => node.target + " (" + node.failureSummary + ")").join("; ")}`)"""
 _WIDER = """() => {
   const page = document.documentElement, wide = [...document.querySelectorAll("body *")]
