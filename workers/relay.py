@@ -27,7 +27,7 @@ from rq.serializers import JSONSerializer
 from config import Settings
 from wavu import clock, outbox
 from wavu.app import start
-from wavu.db import PrivilegedRole, refuse_privileged_role, transaction
+from wavu.db import PatientConnection, PrivilegedRole, refuse_privileged_role, transaction
 from wavu.failpoint import failpoint
 from wavu.outbox import BACKOFF_SECONDS, DEAD_AFTER, LEASE_SECONDS, Queue
 from wavu.tenancy import PLATFORM_ID, tenant_scope
@@ -157,7 +157,9 @@ class Relay:
         """Until stop(): connects, waits to lead, leads; begins again whenever PostgreSQL went away."""
         while not self._stop.is_set():
             try:
-                with psycopg.connect(self._url, autocommit=True, connect_timeout=5, application_name="relay") as wire:
+                with PatientConnection.connect(
+                    self._url, autocommit=True, connect_timeout=5, application_name="relay"
+                ) as wire:
                     refuse_privileged_role(wire, "RELAY_DATABASE_URL", "wavu_relay")
                     self._lead(wire)
             except psycopg.OperationalError as error:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +18,7 @@ from sqlalchemy import text
 
 from tests.jobs.conftest import Factory
 from wavu import audit, clock, outbox
-from wavu.db import InsideTransaction, assert_no_transaction, db, transaction
+from wavu.db import InsideTransaction, PatientConnection, assert_no_transaction, db, transaction
 from wavu.errors import NotFound, Outage
 from wavu.outbox import Queue
 from wavu.tenancy import PLATFORM_ID, tenant_scope
@@ -374,6 +377,30 @@ def test_money_is_settled_at_once_while_redis_is_away_and_daraja_hangs(
     answers.set()
     factory.relay.stop()
     factory.relay.run()
+
+
+def test_a_relay_gives_up_a_database_that_hangs(factory: Factory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(PatientConnection, "patience_seconds", 0.5)
+    relay = threading.Thread(target=factory.relay.run)
+    relay.start()
+    leader = _backends(factory, 1)[0]
+    os.kill(leader, signal.SIGSTOP)
+    try:
+        assert leader in _backends(factory, 2), "it came back on another connection"
+    finally:
+        os.kill(leader, signal.SIGCONT)
+        factory.relay.stop()
+        relay.join()
+
+
+def _backends(factory: Factory, number: int) -> list[int]:
+    """The relay's server processes, as soon as there are so many."""
+    query = "SELECT pid FROM pg_stat_activity WHERE application_name = 'relay' AND datname = current_database()"
+    for _ in range(200):
+        if len(rows := factory.admin.execute(query.encode()).fetchall()) == number:
+            return [pid for (pid,) in rows]
+        time.sleep(0.05)
+    raise AssertionError(f"{len(rows)} connections of the relay, not {number}")
 
 
 def _refuse(*_: object) -> None:

@@ -45,6 +45,13 @@ def test_numbers_and_flags_stay() -> None:
     assert redact({"token_count": 3, "has_password": True}) == {"token_count": 3, "has_password": True}
 
 
+def test_a_redis_that_is_away_is_no_error(web_app: Flask, caplog: pytest.LogCaptureFixture) -> None:
+    rq = logging.getLogger("rq.worker")
+    rq.error("Worker %s: could not connect to Redis instance: %s retrying in %d seconds...", "w", "refused", 2)
+    rq.error("Worker %s: something else", "w")
+    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
+
+
 def test_sentry_gets_no_body_no_cookie_and_no_person() -> None:
     event = scrub(
         {
