@@ -24,9 +24,8 @@ from rehearsal.daraja.simulator import Simulator
 from tenants import checkout, payments, subscribers
 from tests.chaos.stage import Stage, ask, until
 from tests.chaos.test_purchases import COMMANDS
-from tests.conftest import environment
-from tests.payments.conftest import open_shop
-from tests.stack import Stack
+from tests.shop import open_shop
+from tests.stack import Stack, environment
 from tests.world import Isp, build_world
 from wavu import ids
 from wavu.db import db, transaction

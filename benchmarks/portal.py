@@ -24,9 +24,8 @@ from config import load
 from tenants import access, checkout, payments
 from tenants.access.requests import AccessRequest, Service
 from tenants.payments import InboundEvent, PaymentIntent
-from tests.conftest import environment
 from tests.portal.counter import Counter, login_url, open_counter
-from tests.stack import Stack
+from tests.stack import Stack, environment
 from tests.world import Isp, build_world
 from wavu import clock
 from wavu.db import db, transaction

@@ -22,9 +22,8 @@ from config import load
 from rehearsal.daraja.simulator import Simulator
 from tests.chaos.stage import Stage, ask, until
 from tests.chaos.test_purchases import COMMANDS, Buyer, buy
-from tests.conftest import environment
-from tests.payments.conftest import open_shop
-from tests.stack import Stack
+from tests.shop import open_shop
+from tests.stack import Stack, environment
 from tests.world import World, build_world
 from wavu.db import db, transaction
 from wavu.surfaces import create_web

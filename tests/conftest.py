@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 from flask import Flask
@@ -11,15 +12,28 @@ from sqlalchemy import Engine, event
 import wavu.db
 from config import Settings, load
 from tests.browser_client import Browser
-from tests.stack import Servers, Stack, is_running, stack
+from tests.shop import shop, sim, workshop
+from tests.stack import Moment, Servers, Stack, environment, is_running, stack
 from tests.world import World, build_world
 from wavu import mail
+from wavu.app import create_app
 from wavu.db import db
 from wavu.surfaces import create_web
 from wavu.web.flask_app import WavuFlask
 from wavu.web.hosts import Hosts
 
+__all__ = ["shop", "sim", "workshop"]
+
 _servers: Servers | None = None
+
+
+class Scratch(NamedTuple):
+    """A database that goes back to one of two moments for each test: `empty`, or `inhabited` by `world`."""
+
+    database: str
+    empty: Moment
+    world: World
+    inhabited: Moment
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -35,28 +49,6 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         _servers.stop()
 
 
-def environment(servers: Stack, database: str, redis_number: int) -> dict[str, str]:
-    """The environment of a product that runs on a database of this run."""
-    return {
-        "WAVU_ENV": "test",
-        "DATABASE_URL": servers.url("wavu_app", database),
-        "RELAY_DATABASE_URL": servers.url("wavu_relay", database),
-        "REDIS_URL": servers.redis_url.rpartition("/")[0] + f"/{redis_number}",
-        "SECRET_KEY": "a key for tests, and for nothing else",
-        "VAULT_KEYS": "1:" + "QUFB" * 10 + "QUE=",
-        "PLATFORM_DOMAIN": "wavu.test",
-        "PUBLIC_SCHEME": "https",
-        "SMTP_URL": "smtp://127.0.0.1:9",
-        "MAIL_FROM": "hello@wavu.test",
-        "RADIUS_HEALTH_SECRET": "health secret for tests",
-        "LOG_LEVEL": "WARNING",
-        # Tests of the pace set their own; all others shall not meet it.
-        "DARAJA_STK_PER_SECOND": "5000",
-        "DARAJA_QUERIES_PER_SECOND": "5000",
-        "DARAJA_CALLS_PER_SECOND": "5000",
-    }
-
-
 @pytest.fixture(scope="session")
 def servers() -> Stack:
     return stack()
@@ -68,17 +60,31 @@ def worker_number(worker_id: str) -> int:
 
 
 @pytest.fixture(scope="session")
-def settings(servers: Stack, worker_number: int) -> Iterator[Settings]:
+def scratch(servers: Stack, worker_number: int) -> Iterator[Scratch]:
+    """The database for tests that commit. It is made first, before a fault is planted anywhere."""
+    database = f"own_{os.environ.get('WAVU_TEST_MUTANT') or worker_number}"
+    servers.clone(database)
+    empty = Moment(servers.admin(database))
+    app = create_app(load(environment(servers, database, 8 + worker_number)))
+    world = build_world(app)
+    with app.app_context():
+        db.engine.dispose()
+    yield Scratch(database, empty, world, Moment(servers.admin(database)))
+    servers.drop(database)
+
+
+@pytest.fixture(scope="session")
+def settings(servers: Stack, worker_number: int, scratch: Scratch) -> Iterator[Settings]:
     mutant = os.environ.get("WAVU_TEST_MUTANT")
     database = f"wavu_{mutant or worker_number}"
-    servers.clone(database)
+    servers.clone(database, scratch.database)
     servers.plant(database, mutant)
     yield load(environment(servers, database, worker_number))
     servers.drop(database)
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _planted_fault() -> None:
+def _planted_fault(scratch: Scratch) -> None:
     """For tests/isolation/test_mutants.py: breaks the hook that names the tenant of each transaction."""
     mutant = os.environ.get("WAVU_TEST_MUTANT")
     right = wavu.db.set_tenant_sql
@@ -101,7 +107,8 @@ def web_app(settings: Settings) -> Iterator[WavuFlask]:
 
 @pytest.fixture
 def app(web_app: WavuFlask, settings: Settings) -> Iterator[WavuFlask]:
-    """The application on a database where everything that a test commits is undone: an outer transaction holds it."""
+    """The application on a database where everything that a test commits is undone: an outer transaction holds it.
+    The two ISPs of `world` are in it."""
     web_app.hosts = Hosts(settings)
     with web_app.app_context():
         engines = db._app_engines[web_app]
@@ -118,9 +125,9 @@ def app(web_app: WavuFlask, settings: Settings) -> Iterator[WavuFlask]:
 
 
 @pytest.fixture
-def world(app: Flask) -> World:
+def world(app: Flask, scratch: Scratch) -> World:
     """Two ISPs, A and B, alike in everything but their rows, and platform staff."""
-    return build_world(app)
+    return scratch.world
 
 
 @pytest.fixture
@@ -129,9 +136,24 @@ def browser(app: Flask) -> Browser:
 
 
 @pytest.fixture
-def own_database(servers: Stack, worker_number: int) -> Iterator[dict[str, str]]:
-    """The environment of a product with a database of its own, for tests that need real commits or processes."""
-    database = f"own_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+def own_database(servers: Stack, worker_number: int, scratch: Scratch) -> dict[str, str]:
+    """The environment of a product with a database of its own, for tests that need real commits or processes. It is
+    migrated and else empty."""
+    scratch.empty.restore()
+    return environment(servers, scratch.database, 8 + worker_number)
+
+
+@pytest.fixture
+def own_world(servers: Stack, worker_number: int, scratch: Scratch) -> tuple[dict[str, str], World]:
+    """The same with the two ISPs of `world` in it."""
+    scratch.inhabited.restore()
+    return environment(servers, scratch.database, 8 + worker_number), scratch.world
+
+
+@pytest.fixture
+def cloned_database(servers: Stack, worker_number: int) -> Iterator[dict[str, str]]:
+    """The same as `own_database` for tests that change the schema."""
+    database = f"clone_{os.getpid()}_{uuid.uuid4().hex[:8]}"
     servers.clone(database)
     yield environment(servers, database, 8 + worker_number)
     servers.drop(database)

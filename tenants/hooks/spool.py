@@ -178,7 +178,7 @@ def init_spool(app: Flask, settings: Settings) -> None:
     own with the first request that it serves, whatever it is for: a health check will do."""
     if settings.spool_dir is None:
         return
-    spool = app.extensions["spool"] = Spool(settings.spool_dir)
+    app.extensions["spool"] = spool = Spool(settings.spool_dir)
     if not spool.takes():
         raise ConfigurationError(["SPOOL_DIR: cannot be made or written by this process. Give it a folder of its own."])
-    app.before_request(lambda: spool.watch(app))
+    app.before_request(lambda: app.extensions["spool"].watch(app))

@@ -11,8 +11,7 @@ from playwright.sync_api import Browser, sync_playwright
 from rehearsal.packages import NEEDS
 from rehearsal.servers import free_port
 from tests.browser.site import Site, serve
-from tests.conftest import environment
-from tests.stack import Stack
+from tests.stack import Stack, environment
 
 ARGUMENTS = (
     "--no-sandbox",

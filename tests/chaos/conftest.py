@@ -2,10 +2,7 @@
 
 from tests.access.conftest import scene
 from tests.jobs.conftest import factory, job
-from tests.payments.conftest import shop
-from tests.payments.conftest import sim as shop_sim
 from tests.payments.test_by_hand import hand
 from tests.radius.conftest import wire
 
-__all__ = ["factory", "hand", "job", "scene", "shop", "sim", "wire"]
-sim = shop_sim
+__all__ = ["factory", "hand", "job", "scene", "wire"]

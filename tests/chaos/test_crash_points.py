@@ -23,9 +23,8 @@ from rehearsal.supervisor import App
 from tenants import ledger, subscribers
 from tests.chaos.stage import SEED, Stage
 from tests.chaos.town import KNOBS, Customer, Town
-from tests.conftest import environment
 from tests.radius.conftest import ACCOUNTED, accounting
-from tests.stack import ROOT, Stack
+from tests.stack import ROOT, Stack, environment
 from wavu.db import transaction
 from wavu.phone import Phone
 from wavu.tenancy import PLATFORM_ID, tenant_scope

@@ -16,9 +16,9 @@ from tests.access.conftest import Scene
 from tests.payments import test_by_hand as by_hand
 from tests.payments import test_callbacks as callbacks
 from tests.payments import test_purchase as purchases
-from tests.payments.conftest import PHONE, Shop
 from tests.radius import test_access as radius
 from tests.radius.conftest import Wire
+from tests.shop import PHONE, Shop
 from wavu import clock
 from wavu.db import transaction
 from wavu.phone import Phone

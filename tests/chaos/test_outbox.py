@@ -19,8 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from config import load
 from tests.chaos.stage import SEED, Stage, ask, until
-from tests.conftest import environment
-from tests.stack import Stack
+from tests.stack import Stack, environment
 from tests.world import World, build_world
 from wavu import outbox
 from wavu.app import create_app

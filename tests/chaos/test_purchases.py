@@ -25,10 +25,9 @@ from rehearsal.daraja.simulator import Simulator
 from rehearsal.servers import free_port
 from tenants import ledger
 from tests.chaos.stage import SEED, Stage, ask, until
-from tests.conftest import environment
-from tests.payments.conftest import open_shop
 from tests.radius.conftest import hotspot
-from tests.stack import Stack
+from tests.shop import open_shop
+from tests.stack import Stack, environment
 from tests.world import Isp, World, build_world
 from wavu.db import db, transaction
 from wavu.surfaces import create_web

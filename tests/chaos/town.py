@@ -25,8 +25,8 @@ from rehearsal.daraja.simulator import Simulator
 from rehearsal.servers import postgres_programs
 from tenants import ledger, mpesa
 from tests.chaos.stage import SEED, Stage
-from tests.payments.conftest import open_shop
 from tests.radius.conftest import ACCEPT, hotspot
+from tests.shop import open_shop
 from tests.world import Isp, World, build_world
 from wavu import outbox
 from wavu.db import db, transaction

@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime
 from uuid import UUID
 
 import pytest
-from flask import Flask
 from sqlalchemy import select
 
 from tenants import mpesa, payments, payouts, reconciliation, subscribers
@@ -15,7 +14,7 @@ from tenants.mpesa.setup import Numbers
 from tenants.payments import ProviderReceipt
 from tenants.payments.receipts import Report, credit
 from tenants.payouts import Who
-from tests.world import Isp, World, build_world
+from tests.world import Isp, World
 from wavu import clock
 from wavu.db import TenantRow, db, transaction
 from wavu.tenancy import tenant_scope
@@ -68,13 +67,12 @@ def _set_up(isp: Isp, letter: str) -> None:
 
 
 @pytest.fixture
-def world(app: Flask) -> World:
+def world(world: World) -> World:
     """Two ISPs that have a row of everything that a page of theirs may name."""
-    made = build_world(app)
-    for isp, letter in ((made.a, "a"), (made.b, "b")):
+    for isp, letter in ((world.a, "a"), (world.b, "b")):
         _money(isp, letter)
         _set_up(isp, letter)
-    return made
+    return world
 
 
 def row_of(isp: Isp, table: type[TenantRow]) -> UUID:

@@ -80,11 +80,11 @@ def test_rows_of_another_tenant_cannot_be_written(world: World) -> None:
         assert {role for (role,) in _rows("SELECT role FROM membership")} == {"owner", "cashier"}
 
 
-def test_a_foreign_key_across_tenants_is_refused(own_database: dict[str, str], servers: Stack) -> None:
+def test_a_foreign_key_across_tenants_is_refused(cloned_database: dict[str, str], servers: Stack) -> None:
     """Foreign keys bypass row-level security, so every one between tenants' tables carries the tenant."""
-    app = create_web(load(own_database))
+    app = create_web(load(cloned_database))
     world = build_world(app)
-    with psycopg.connect(servers.url("wavu_owner", database_of(own_database)), autocommit=True) as owner:
+    with psycopg.connect(servers.url("wavu_owner", database_of(cloned_database)), autocommit=True) as owner:
         owner.execute(
             "CREATE TABLE port (tenant_id uuid NOT NULL, id uuid, router_id uuid, PRIMARY KEY (tenant_id, id), "
             "FOREIGN KEY (tenant_id, router_id) REFERENCES router (tenant_id, id)); GRANT INSERT ON port TO wavu_app"
@@ -151,12 +151,14 @@ def test_the_application_refuses_a_privileged_role(settings: Settings, servers: 
         _rows("SELECT 1")
 
 
-def test_the_read_only_role_reads_one_tenant_and_writes_nothing(own_database: dict[str, str], servers: Stack) -> None:
-    app = create_web(load(own_database))
+def test_the_read_only_role_reads_one_tenant_and_writes_nothing(
+    cloned_database: dict[str, str], servers: Stack
+) -> None:
+    app = create_web(load(cloned_database))
     own = build_world(app)
     with app.app_context():
         db.engine.dispose()
-    with psycopg.connect(servers.url("wavu_report", database_of(own_database)), autocommit=True) as wire:
+    with psycopg.connect(servers.url("wavu_report", database_of(cloned_database)), autocommit=True) as wire:
         for table in ("membership", "invitation", "router"):
             every = f"SELECT DISTINCT tenant_id FROM {table}".encode()
             with pytest.raises(psycopg.DatabaseError, match="tenant context missing"):

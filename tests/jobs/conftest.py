@@ -10,7 +10,8 @@ import redis
 from flask import Flask
 
 from config import Settings, load
-from tests.world import World, build_world
+from tests.stack import database_of
+from tests.world import World
 from wavu import outbox
 from wavu.app import create_app
 from wavu.db import db, transaction
@@ -65,15 +66,17 @@ class Factory(NamedTuple):
 
 
 @pytest.fixture
-def factory(own_database: dict[str, str], monkeypatch: pytest.MonkeyPatch, servers: Any) -> Iterator[Factory]:
-    settings = load(own_database)
+def factory(
+    own_world: tuple[dict[str, str], World], monkeypatch: pytest.MonkeyPatch, servers: Any
+) -> Iterator[Factory]:
+    environ, world = own_world
+    settings = load(environ)
     app = create_app(settings)
-    world = build_world(app)
     monkeypatch.setattr(runtime, "_app", app)
     client = redis.Redis.from_url(settings.redis_url.get_secret_value())
     client.flushdb()
     relay = Relay(settings, app)
-    database = own_database["DATABASE_URL"].rpartition("/")[2]
+    database = database_of(environ)
     relay_url = settings.relay_database_url.get_secret_value()
     with (
         psycopg.connect(relay_url, autocommit=True) as wire,

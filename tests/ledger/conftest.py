@@ -12,7 +12,7 @@ from config import load
 from tenants import ledger
 from tenants.ledger import Leg
 from tests.stack import Stack, database_of
-from tests.world import World, build_world
+from tests.world import World
 from wavu import ids
 from wavu.app import create_app
 from wavu.db import db, transaction
@@ -47,14 +47,15 @@ class Book(NamedTuple):
 
 
 @pytest.fixture
-def book(own_database: dict[str, str], servers: Stack) -> Iterator[Book]:
-    app, database = create_app(load(own_database)), database_of(own_database)
+def book(own_world: tuple[dict[str, str], World], servers: Stack) -> Iterator[Book]:
+    environ, world = own_world
+    app, database = create_app(load(environ)), database_of(environ)
 
     def connect(role: str) -> psycopg.Connection:
         url = servers.admin(database) if role == "wavu_admin" else servers.url(role, database)
         return psycopg.connect(url)
 
-    made = Book(app, build_world(app), ledger.wallet(ids.new_id()), connect)
+    made = Book(app, world, ledger.wallet(ids.new_id()), connect)
     for tenant in (made.world.a, made.world.b):
         assert made.pay_in(tenant.id, "receipt:174379:SAMEINBOTH", 5_000)
     yield made

@@ -9,14 +9,12 @@ import pytest
 from werkzeug.test import TestResponse
 
 from tests.browser_client import Browser
-from tests.payments.conftest import Shop, shop, sim
+from tests.shop import Shop
 from tests.world import PASSWORD, Isp, Someone, join, make_person
 from wavu import clock, tenancy
 from wavu.accounts import Person, second_factor
 from wavu.db import db, transaction
 from wavu.tenancy import PLATFORM_ID, tenant_scope
-
-__all__ = ["shop", "sim"]
 
 CONSOLE = "console.wavu.localhost"
 RIGHT = {

@@ -9,7 +9,7 @@ import pytest
 
 from tests.browser_client import Browser
 from tests.mpesa.conftest import CONSOLE, RIGHT, Office, colleague, signed_in
-from tests.payments.conftest import PHONE, Shop
+from tests.shop import PHONE, Shop
 from wavu import clock
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.mpesa.conftest import CONSOLE, RIGHT, Office, signed_in
-from tests.payments.conftest import Shop
+from tests.shop import Shop
 
 
 def test_from_letters_to_a_first_shilling(office: Office, sent: list[str]) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from tenants import checkout, ledger, subscribers
 from tenants.access import Entitlement
-from tests.payments.conftest import PHONE, Shop
 from tests.payments.test_by_hand import MSISDN, hand  # noqa: F401 - a fixture
+from tests.shop import PHONE, Shop
 from wavu import clock, ids
 from wavu.db import db, transaction
 from wavu.phone import Phone

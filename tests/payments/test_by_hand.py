@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from tenants import checkout, ledger, mpesa, payments, subscribers
-from tests.payments.conftest import PHONE, Shop
+from tests.shop import PHONE, Shop
 from wavu import clock, outbox
 from wavu.db import transaction
 from wavu.outbox import Queue

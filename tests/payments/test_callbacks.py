@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tenants.payments.callbacks import parse
 from tenants.payments.models import PaymentIntent
-from tests.payments.conftest import Shop
+from tests.shop import Shop
 from wavu.db import db, transaction
 from wavu.tenancy import tenant_scope
 from wavu.web.security import flood

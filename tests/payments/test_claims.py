@@ -8,8 +8,8 @@ import pytest
 
 from tenants import payments, subscribers
 from tenants.payments import claims
-from tests.payments.conftest import PHONE, Shop
 from tests.payments.test_by_hand import _balances, _due, _everything_arrived, _register
+from tests.shop import PHONE, Shop
 from wavu.db import transaction
 from wavu.phone import Phone
 from wavu.tenancy import tenant_scope

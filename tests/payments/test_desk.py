@@ -9,9 +9,9 @@ import pytest
 
 from tenants import ledger, payments, subscribers
 from tests.browser_client import Browser
-from tests.payments.conftest import PHONE, Shop
 from tests.payments.test_by_hand import _balances, _number
 from tests.payments.test_money_pages import CONSOLE, _at
+from tests.shop import PHONE, Shop
 from wavu.db import transaction
 from wavu.phone import Phone
 from wavu.tenancy import tenant_scope

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from tenants import mpesa
 from tests.browser_client import Browser
-from tests.payments.conftest import PHONE, Shop
+from tests.shop import PHONE, Shop
 from tests.world import Someone
 from wavu.accounts import Person
 from wavu.db import db, transaction

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.browser_client import Browser
-from tests.payments.conftest import Shop
+from tests.shop import Shop
 from wavu import clock, ids
 from wavu.db import transaction
 from wavu.tenancy import PLATFORM_ID, tenant_scope

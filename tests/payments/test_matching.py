@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 
 from tenants import checkout, payments
-from tests.payments.conftest import Shop
 from tests.payments.test_by_hand import STRANGER, _balances, _everything_arrived, _number, hand
+from tests.shop import Shop
 from wavu.db import transaction
 from wavu.errors import Refused
 from wavu.tenancy import tenant_scope

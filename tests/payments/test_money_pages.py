@@ -7,8 +7,8 @@ import re
 import pytest
 
 from tests.browser_client import Browser
-from tests.payments.conftest import Shop
 from tests.payments.test_by_hand import _balances, _number, _pull, _register, _two_minutes_later
+from tests.shop import Shop
 from tests.world import Someone
 
 CONSOLE = "console.wavu.localhost"

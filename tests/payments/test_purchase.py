@@ -7,7 +7,7 @@ import pytest
 from tenants import checkout, ledger
 from tenants.payments import stk
 from tenants.payments.refusals import TooManyPromptsToday
-from tests.payments.conftest import PHONE, Shop
+from tests.shop import PHONE, Shop
 from wavu.db import transaction
 from wavu.errors import NotFound
 from wavu.tenancy import tenant_scope

@@ -8,8 +8,8 @@ import time
 import pytest
 
 from tenants.hooks import spool
-from tests.payments.conftest import Shop
 from tests.payments.test_callbacks import _asked, _post, _success
+from tests.shop import Shop
 
 
 def _stop_watching(shop: Shop) -> None:

@@ -10,12 +10,10 @@ import pytest
 from rehearsal.daraja.simulator import Simulator
 from tenants import ledger, mpesa, payouts
 from tenants.payouts import Payout, Who
-from tests.payments.conftest import Shop, shop, sim
+from tests.shop import Shop
 from wavu import clock
 from wavu.db import db, transaction
 from wavu.tenancy import tenant_scope
-
-__all__ = ["shop", "sim"]
 
 MSISDN, PHONE = "254712345678", "0712345678"
 INITIATOR, PASSWORD = "wavuapi", "Secret#2026"

@@ -18,7 +18,7 @@ from rehearsal.router import VirtualRouter
 from rehearsal.servers import free_port
 from tenants import subscribers
 from tenants.access import AccessSession
-from tests.world import Isp, World, build_world
+from tests.world import Isp, World
 from wavu import radius_probe
 from wavu.app import create_app
 from wavu.db import db, transaction
@@ -133,12 +133,11 @@ def accounting(isp: Isp, status: int, class_value: bytes | None = None, **fields
 
 
 @contextmanager
-def running(environ: dict[str, str]) -> Iterator[Wire]:
-    """The daemon on free ports, with two tenants."""
+def running(environ: dict[str, str], world: World) -> Iterator[Wire]:
+    """The daemon on free ports."""
     ports = {name: str(free_port()) for name in ("RADIUS_AUTH_PORT", "RADIUS_ACCT_PORT", "RADIUS_COA_PORT")}
     settings = load(environ | ports)
     app = create_app(settings)
-    world = build_world(app)
     daemon = Radius(settings, app)
     thread = threading.Thread(target=daemon.serve)
     thread.start()
@@ -155,6 +154,6 @@ def running(environ: dict[str, str]) -> Iterator[Wire]:
 
 
 @pytest.fixture
-def wire(own_database: dict[str, str]) -> Iterator[Wire]:
-    with running(own_database) as made:
+def wire(own_world: tuple[dict[str, str], World]) -> Iterator[Wire]:
+    with running(*own_world) as made:
         yield made

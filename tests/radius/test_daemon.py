@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from tests.radius.conftest import Wire, request, running
+from tests.world import World
 from wavu import radius_probe
 from wavu.db import db, transaction
 from wavu.tenancy import tenant_scope
@@ -89,8 +90,9 @@ def test_only_the_health_check_learns_that_the_daemon_is_alive(wire: Wire) -> No
     assert daemon.answer(signed, ("10.0.0.5", 1)) is None
 
 
-def test_a_daemon_on_every_address_answers_the_health_check(own_database: dict[str, str]) -> None:
-    with running(own_database | {"RADIUS_BIND": "0.0.0.0"}) as wire:  # noqa: S104 - what is tested
+def test_a_daemon_on_every_address_answers_the_health_check(own_world: tuple[dict[str, str], World]) -> None:
+    environ, world = own_world
+    with running(environ | {"RADIUS_BIND": "0.0.0.0"}, world) as wire:  # noqa: S104 - what is tested
         assert Probe(wire.settings).check("radius")["radius"].message == "ok"
 
 

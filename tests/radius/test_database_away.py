@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from config import load
 from migrations import roles
 from rehearsal.servers import Postgres
 from tests.access import shop
-from tests.conftest import environment
 from tests.radius.conftest import ACCEPT, PHONE, accounting, hotspot, running
-from tests.stack import PASSWORD, Stack, migrate
+from tests.stack import PASSWORD, Stack, environment, migrate
+from tests.world import build_world
+from wavu.app import create_app
 
 
 @pytest.mark.timeout(120)
@@ -23,7 +25,8 @@ def test_nothing_acknowledged_is_lost_when_the_database_is_killed(tmp_path: Path
     roles.ensure(stack.admin_url, "wavu", dict.fromkeys(roles.LOGIN_ROLES, PASSWORD))
     migrate(stack.url("wavu_owner", "wavu"))
     try:
-        with running(environment(stack, "wavu", 0)) as wire:
+        environ = environment(stack, "wavu", 0)
+        with running(environ, build_world(create_app(load(environ)))) as wire:
             a = wire.world.a
             with wire.inside():
                 who = shop.customer(12_345_678)

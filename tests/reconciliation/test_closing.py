@@ -31,7 +31,7 @@ from tests.reconciliation.books import (
 )  # fmt: skip
 from tests.reconciliation.test_match import PAID
 from tests.stack import Stack, database_of
-from tests.world import World, build_world
+from tests.world import World
 from wavu import audit, clock
 from wavu.db import db, savepoint, transaction
 from wavu.surfaces import create_web
@@ -178,17 +178,17 @@ def test_each_isp_is_looked_after_in_its_own_night(world: World) -> None:
 
 
 @pytest.fixture
-def app_of_its_own(own_database: dict[str, str]) -> Iterator[Flask]:
-    app = create_web(load(own_database))
+def app_of_its_own(own_world: tuple[dict[str, str], World]) -> Iterator[Flask]:
+    app = create_web(load(own_world[0]))
     yield app
     with app.app_context():
         db.engine.dispose()
 
 
 @pytest.fixture
-def closed(app_of_its_own: Flask) -> World:
+def closed(app_of_its_own: Flask, own_world: tuple[dict[str, str], World]) -> World:
     """Two days of A and one of B, closed, with postings in them."""
-    world = build_world(app_of_its_own)
+    world = own_world[1]
     for isp, shortcode, days in ((world.a, "600100", 2), (world.b, "600300", 1)):
         with app_of_its_own.app_context(), tenant_scope(isp.id):
             with transaction():
@@ -260,11 +260,11 @@ TAMPERED = {
 
 @pytest.mark.parametrize("what", TAMPERED)
 def test_tampering_by_the_owner_of_the_tables_is_found(
-    app_of_its_own: Flask, closed: World, own_database: dict[str, str], servers: Stack, what: str
+    app_of_its_own: Flask, closed: World, own_world: tuple[dict[str, str], World], servers: Stack, what: str
 ) -> None:
     table, statement_, sequence = TAMPERED[what]
     assert _broken(app_of_its_own, closed) == [None, None]
-    with psycopg.connect(servers.url("wavu_owner", database_of(own_database))) as owner:
+    with psycopg.connect(servers.url("wavu_owner", database_of(own_world[0]))) as owner:
         owner.execute(f"SET app.tenant_id = '{closed.a.id}'".encode())
         with pytest.raises(psycopg.errors.RestrictViolation), owner.transaction():
             owner.execute(statement_.encode())
@@ -281,10 +281,10 @@ def test_tampering_by_the_owner_of_the_tables_is_found(
 
 
 def test_a_transaction_that_began_on_the_day_is_waited_for(
-    app_of_its_own: Flask, closed: World, own_database: dict[str, str]
+    app_of_its_own: Flask, closed: World, own_world: tuple[dict[str, str], World]
 ) -> None:
     with (
-        psycopg.connect(own_database["DATABASE_URL"]) as slow,
+        psycopg.connect(own_world[0]["DATABASE_URL"]) as slow,
         app_of_its_own.app_context(), tenant_scope(closed.b.id),
     ):  # fmt: skip
         slow.execute("SELECT 1")

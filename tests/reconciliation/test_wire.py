@@ -7,13 +7,11 @@ from datetime import date, datetime, timedelta
 
 from rehearsal.daraja.simulator import Simulator
 from tenants import ledger, mpesa, reconciliation
-from tests.payments.conftest import Shop, shop, sim
+from tests.shop import Shop
 from tests.world import Isp
 from wavu import clock
 from wavu.db import transaction
 from wavu.tenancy import current_tenant, tenant_scope
-
-__all__ = ["shop", "sim"]
 
 
 def import_from(shop: Shop, isp: Isp, shortcode: str) -> reconciliation.Imported:

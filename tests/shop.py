@@ -1,10 +1,11 @@
+"""The product with money: what a purchase needs from button to receipt, and the fixture `shop` that opens it."""
+
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -21,12 +22,15 @@ from rehearsal.servers import free_port
 from tenants import checkout, ledger, mpesa
 from tenants.catalog import Package
 from tenants.hooks.spool import Spool
+from tests.stack import Moment, Stack, environment
 from tests.world import World, build_world
 from wavu import ids
 from wavu.db import db, transaction
 from wavu.phone import Phone
 from wavu.surfaces import create_web
 from wavu.tenancy import tenant_scope
+from wavu.web.flask_app import WavuFlask
+from wavu.web.hosts import Hosts
 from workers import runtime
 
 PHONE = "0712345678"
@@ -128,58 +132,115 @@ def _account(world: World, tenant_id: UUID) -> dict[str, str]:
     return {"kind": "till", "business_short_code": "600200", "party_b": "5123456"}
 
 
-def open_shop(world: World, sim: Simulator, tenant_id: UUID) -> UUID:
-    numbers, name = _account(world, tenant_id), "a" if tenant_id == world.a.id else "b"
-    secrets = {"consumer_key": f"key-{name}", "consumer_secret": f"secret-{name}", "passkey": f"passkey-{name}"}
+def _secrets(world: World, tenant_id: UUID) -> dict[str, str]:
+    name = "a" if tenant_id == world.a.id else "b"
+    return {"consumer_key": f"key-{name}", "consumer_secret": f"secret-{name}", "passkey": f"passkey-{name}"}
+
+
+def _register(world: World, sim: Simulator, tenant_id: UUID) -> None:
+    """Makes an ISP's app and number known to the simulator."""
+    numbers, secrets = _account(world, tenant_id), _secrets(world, tenant_id)
     sim.add_app(
         secrets["consumer_key"], secrets["consumer_secret"], shortcode=numbers["business_short_code"],
         till=numbers["party_b"] if numbers["kind"] == "till" else None, passkey=secrets["passkey"],
     )  # fmt: skip
-    mpesa.add_account(environment="rehearsal", **numbers, **secrets)
+
+
+def open_account(world: World, tenant_id: UUID) -> UUID:
+    """Gives an ISP its account and a package; returns the package's id."""
+    mpesa.add_account(environment="rehearsal", **_account(world, tenant_id), **_secrets(world, tenant_id))
     package = Package(
-        id=ids.new_id(), name=f"1 hour {name}", price_cents=1000, validity="hours", validity_count=1,
-        speed_down_bps=5_000_000, speed_up_bps=2_000_000,
+        id=ids.new_id(), name=f"1 hour {'a' if tenant_id == world.a.id else 'b'}", price_cents=1000, validity="hours",
+        validity_count=1, speed_down_bps=5_000_000, speed_up_bps=2_000_000,
     )  # fmt: skip
     db.session.add(package)
     db.session.flush()
     return package.id
 
 
-@pytest.fixture
-def sim() -> Iterator[Simulator]:
-    with Simulator(seed=1).serve() as simulator:
-        yield simulator
+def open_shop(world: World, sim: Simulator, tenant_id: UUID) -> UUID:
+    """Both; inside the tenant's transaction."""
+    _register(world, sim, tenant_id)
+    return open_account(world, tenant_id)
 
 
-@pytest.fixture
-def shop(
-    own_database: dict[str, str], servers: Any, sim: Simulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Shop]:
-    port = free_port()
-    environ = own_database | {
+class Workshop(NamedTuple):
+    """What the shops of one test worker have in common: the application, its server, and the `morning` that each shop
+    begins with. `sim_port` is where each one's simulator is."""
+
+    app: Flask
+    settings: Settings
+    world: World
+    packages: dict[UUID, UUID]
+    database: str
+    morning: Moment
+    sim_port: int
+
+
+@pytest.fixture(scope="session")
+def workshop(servers: Stack, worker_number: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    database, port, sim_port = f"shop_{worker_number}", free_port(), free_port()
+    settings = load(environment(servers, database, 8 + worker_number) | {
         "PUBLIC_SCHEME": "http", "PUBLIC_PORT": str(port), "PLATFORM_DOMAIN": "wavu.localhost",
-        "DARAJA_REHEARSAL_URL": sim.base_url, "SPOOL_DIR": str(tmp_path / "spool"),
-    }  # fmt: skip
-    settings = load(environ)
-    with redis.Redis.from_url(settings.redis_url.get_secret_value()) as memory:
-        memory.flushdb()
+        "DARAJA_REHEARSAL_URL": f"http://127.0.0.1:{sim_port}", "SPOOL_DIR": str(tmp_path_factory.mktemp("spool")),
+    })  # fmt: skip
+    servers.clone(database)
     app = create_web(settings)
     world = build_world(app)
-    monkeypatch.setattr(runtime, "_app", app)
     packages: dict[UUID, UUID] = {}
     for isp in (world.a, world.b):
         with app.app_context(), tenant_scope(isp.id), transaction():
-            packages[isp.id] = open_shop(world, sim, isp.id)
+            packages[isp.id] = open_account(world, isp.id)
+    admin_url = servers.admin(database)
+    with psycopg.connect(admin_url, autocommit=True) as admin:
+        admin.execute("DELETE FROM outbox")
     server = make_server("127.0.0.1", port, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    database = own_database["DATABASE_URL"].rpartition("/")[2]
-    with psycopg.connect(servers.admin(database), autocommit=True) as admin:
-        admin.execute("DELETE FROM outbox")
-        yield Shop(app, settings, world, sim, admin, packages)
+    made = Workshop(app, settings, world, packages, database, Moment(admin_url), sim_port)
+    _forget(made)
+    yield made
     app.extensions["spool"].stop()
     server.shutdown()
     thread.join()
     server.server_close()
     with app.app_context():
         db.engine.dispose()
+    servers.drop(database)
+
+
+def _forget(workshop: Workshop) -> None:
+    """Leaves nothing of the last shop with the application, nor a connection."""
+    app, settings = workshop.app, workshop.settings
+    assert settings.spool_dir is not None
+    app.extensions["spool"].stop()
+    for path in settings.spool_dir.iterdir():
+        path.unlink()
+    app.extensions["spool"] = Spool(settings.spool_dir)
+    app.extensions.pop("daraja_gate", None)
+    assert isinstance(app, WavuFlask)
+    app.hosts = Hosts(settings)
+    with app.app_context():
+        db.session.remove()
+        db.engine.dispose()
+    with redis.Redis.from_url(settings.redis_url.get_secret_value()) as memory:
+        memory.flushdb()
+
+
+@pytest.fixture
+def sim(request: pytest.FixtureRequest) -> Iterator[Simulator]:
+    """A simulator that knows both shops' apps, where `shop` looks for it."""
+    workshop: Workshop = request.getfixturevalue("workshop")
+    with Simulator(seed=1).serve(workshop.sim_port) as simulator:
+        for tenant_id in workshop.packages:
+            _register(workshop.world, simulator, tenant_id)
+        yield simulator
+
+
+@pytest.fixture
+def shop(workshop: Workshop, servers: Stack, sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    workshop.morning.restore()
+    monkeypatch.setattr(runtime, "_app", workshop.app)
+    with psycopg.connect(servers.admin(workshop.database), autocommit=True) as admin:
+        yield Shop(workshop.app, workshop.settings, workshop.world, sim, admin, workshop.packages)
+    _forget(workshop)
