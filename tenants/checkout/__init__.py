@@ -6,10 +6,19 @@ same device or line runs begins when that one is over.
 """
 
 from tenants.checkout.balance import Balance
+from tenants.checkout.claims import (
+    NoCode,
+    TooManyClaims,
+    begin_claim,
+    find_claim,
+    look_for_claim,
+    purchase_of,
+    settle_status,
+)
 from tenants.checkout.fulfilment import give_back, money_arrived
 from tenants.checkout.holdings import Held, Holdings, holdings
-from tenants.checkout.models import Purchase
-from tenants.checkout.progress import Progress, progress
+from tenants.checkout.models import PaymentClaim, Purchase
+from tenants.checkout.progress import ByHand, Progress, progress
 from tenants.checkout.purchases import (
     AlreadyBought,
     NoBalance,
@@ -34,30 +43,39 @@ from tenants.payments import PromptOpen, TooManyPrompts
 __all__ = [
     "AlreadyBought",
     "Balance",
+    "ByHand",
     "Held",
     "Holdings",
     "NoBalance",
+    "NoCode",
     "NoRoom",
     "NobodyHasThat",
     "NotReady",
+    "PaymentClaim",
     "Progress",
     "PromptOpen",
     "Purchase",
+    "TooManyClaims",
     "TooManyPrompts",
     "begin",
+    "begin_claim",
     "begin_for_line",
     "begin_with_balance",
     "enter_payment",
+    "find_claim",
     "find_purchase",
     "give_back",
     "hand_back",
     "holdings",
+    "look_for_claim",
     "match_unmatched",
     "money_arrived",
     "progress",
+    "purchase_of",
     "settle_callback",
     "settle_query",
     "settle_report",
+    "settle_status",
     "try_again",
     "use_on",
 ]

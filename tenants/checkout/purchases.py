@@ -124,6 +124,8 @@ def _pay(purchase: Purchase, phone: Phone | None) -> None:
     elif phone is None:
         raise NoBalance
     else:
+        # Shown beside the prompt: whoever cannot use it pays by hand.
+        subscribers.number_for(purchase.subscriber_id, purchase.id)
         payments.request_stk(
             purchase_id=purchase.id,
             subscriber_id=purchase.subscriber_id,
@@ -154,15 +156,15 @@ def try_again(purchase: Purchase) -> None:
 
 def settle_callback(event_id: UUID) -> None:
     """A stored callback: credits the money and makes the purchase, in the running transaction."""
-    _arrived(payments.settle_callback(event_id))
+    arrived(payments.settle_callback(event_id))
 
 
 def settle_report(event_id: UUID) -> None:
     """A report of a payment that may be anybody's: credits the money and makes the purchase that it was for."""
-    _arrived(payments.settle_report(event_id))
+    arrived(payments.settle_report(event_id))
 
 
-def _arrived(settled: Settled | None) -> None:
+def arrived(settled: Settled | None) -> None:
     """Money is in a wallet: the purchase that it was for is made, or another that waits. Else it stays there."""
     if settled is None:
         return
@@ -210,7 +212,7 @@ def settle_query(intent_id: UUID) -> None:
         if purchase is not None and purchase.state == "open":
             fulfilment.grant(purchase, provisional=True)
     else:
-        _arrived(proven)
+        arrived(proven)
 
 
 def _complete(purchase_id: UUID) -> bool:

@@ -8,6 +8,7 @@ from tenants.mpesa import changes, classify, credential, daraja, initiator, rati
 from tenants.mpesa.accounts import (
     active_account,
     add_account,
+    all_accounts,
     call,
     down_for,
     find_account,
@@ -33,7 +34,7 @@ from tenants.mpesa.events import (
 from tenants.mpesa.exchange import (
     Answered,
     Outgoing,
-    answer_to,
+    answers_about,
     ask_balance,
     ask_status,
     begin,
@@ -47,7 +48,7 @@ from tenants.mpesa.exchange import (
     send_status,
 )
 from tenants.mpesa.hooks import ask_to_register, hook_url, register_hooks
-from tenants.mpesa.initiators import PASSWORD_DAYS, age, initiator_of, set_initiator, watch_passwords
+from tenants.mpesa.initiators import PASSWORD_DAYS, age, initiator_of, may_ask, set_initiator, watch_passwords
 from tenants.mpesa.models import (
     MpesaAccount,
     MpesaBalance,
@@ -85,7 +86,8 @@ __all__ = [
     "active_account",
     "add_account",
     "age",
-    "answer_to",
+    "all_accounts",
+    "answers_about",
     "ask_balance",
     "ask_status",
     "ask_to_register",
@@ -105,6 +107,7 @@ __all__ = [
     "latest_balance",
     "list_accounts",
     "list_drafts",
+    "may_ask",
     "note_fault",
     "note_works",
     "open_app",

@@ -78,6 +78,12 @@ def list_accounts() -> list[MpesaAccount]:
     return list(db.session.scalars(select(MpesaAccount).where(MpesaAccount.active).order_by(MpesaAccount.created_at)))
 
 
+def all_accounts() -> list[MpesaAccount]:
+    """Every account of the current tenant that takes payments or once did, those that do first."""
+    query = select(MpesaAccount).where(MpesaAccount.draft.is_(False))
+    return list(db.session.scalars(query.order_by(MpesaAccount.active.desc(), MpesaAccount.created_at)))
+
+
 def find_account(account_id: UUID) -> MpesaAccount:
     return db.session.scalars(select(MpesaAccount).where(MpesaAccount.id == account_id)).one()
 
