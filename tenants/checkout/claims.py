@@ -89,8 +89,8 @@ def look_for_claim(claim_id: UUID, number: int) -> None:
 
 
 def settle_status(claim_id: UUID) -> None:
-    """A job's: M-Pesa has answered about the receipt of a claim. That credits a payment of which nobody had told us, and
-    buys what it was for. Does nothing for what is no claim."""
+    """A job's: M-Pesa has answered about the receipt of a claim. That credits a payment of which nobody had told us,
+    and buys what it was for. Does nothing for what is no claim."""
     claim = _locked(claim_id)
     if claim is None or claim.state not in _OPEN:
         return

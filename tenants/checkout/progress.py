@@ -96,9 +96,9 @@ _OWN_NUMBER = (
 _PROGRESS = (
     select(
         _BOUGHT.channel, _BOUGHT.terms, _BOUGHT.price_cents, _BOUGHT.wallet_cents, _BOUGHT.moved_cents, _BOUGHT.mac,
-        _BOUGHT.login_url, _BOUGHT.original_url, _BOUGHT.state.label("purchase_state"), _LATEST, _ACCOUNT.party_b, _ACCOUNT.kind,
-        _RIGHT.starts_at, _RIGHT.ends_at, _RIGHT.activated_at, _TENANT.name, _BROUGHT.label("came_in_cents"),
-        _IN_WALLET.label("in_wallet_cents"), _OWN_NUMBER.label("own_number"),
+        _BOUGHT.login_url, _BOUGHT.original_url, _BOUGHT.state.label("purchase_state"), _LATEST, _ACCOUNT.party_b,
+        _ACCOUNT.kind, _RIGHT.starts_at, _RIGHT.ends_at, _RIGHT.activated_at, _TENANT.name,
+        _BROUGHT.label("came_in_cents"), _IN_WALLET.label("in_wallet_cents"), _OWN_NUMBER.label("own_number"),
     )
     .join(_TENANT.id.table, _TENANT.id == _BOUGHT.tenant_id)
     .outerjoin(_LATEST, true())

@@ -1,5 +1,5 @@
 """A customer says: this payment was mine. The code alone proves nothing: M-Pesa must have told us of the payment, and
-the phone must fit what M-Pesa shows of the payer. Where we know nothing of it, Pull and Transaction Status are asked."""
+the phone must fit what M-Pesa shows of the payer. Of what we do not know Pull and Transaction Status are asked."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ class Known(NamedTuple):
     """A payment that has come in and that a phone is known to have made. `left_cents` lies in suspense, for nobody.
 
     `purchase_id` is what it was paid for: by its prompt, by the account number that was typed, or by its amount at a
-    Till; `asked_them`: a prompt to this very phone brought it. `owner_id` is whose wallet it went into, where that is one
-    subscriber.
+    Till; `asked_them`: a prompt to this very phone brought it. `owner_id` is whose wallet it went into, where that is
+    one subscriber.
     """
 
     receipt: ProviderReceipt
