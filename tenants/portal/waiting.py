@@ -156,7 +156,7 @@ def _show(nonce: str, notice: str | None = None, status: int = 200) -> Response:
         "spare": money.show(now.spare_cents, tenant.currency) if now.spare_cents and now.ends_at else None,
         "spend_url": address("/line", spends) if now.channel == "pppoe" else address("/", [*came.arguments(), *spends]),
         "by_hand": _by_hand(now),
-        "claim_url": address("/claim", [*came.arguments(), ("for", nonce)]),
+        "claim_url": address("/claim", [*where, ("for", nonce)]),
         "state": now.state,
         "url": address(path, where),
         "status_url": f"{path}/status.json",
