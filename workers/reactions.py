@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tenants import mpesa, payments, payouts
+from tenants import checkout, mpesa, payments, payouts
 from tenants.mpesa import (
     InitiatorFaultFound,
     InitiatorPasswordAges,
@@ -41,6 +41,9 @@ JOBS: dict[str, Job] = {
     "ask_payout": payouts.ask_payout,
     "ask_status": mpesa.send_status,
     "ask_balance": mpesa.send_balance,
+    "make_code_to_pay": mpesa.make_code_to_pay,
+    "send_standing_order": checkout.send_standing_order,
+    "settle_standing_order": settlement.settle_standing_order,
     "ask_balances": settlement.ask_balances,
     "settle_result": settlement.settle_result,
     "settle_report": settlement.settle_report,

@@ -60,6 +60,7 @@ def _codes() -> None:
             reference text NOT NULL CONSTRAINT ck_mpesa_qr_reference CHECK (reference ~ '^[A-Z0-9]{1,12}$'),
             amount_cents bigint NOT NULL CONSTRAINT ck_mpesa_qr_amount CHECK (amount_cents > 0),
             title text NOT NULL,
+            subject_id uuid,
             state text NOT NULL DEFAULT 'asked' CONSTRAINT ck_mpesa_qr_state CHECK (state IN (
                 'asked', 'ready', 'refused')),
             code text,
@@ -129,6 +130,11 @@ def _orders() -> None:
             CONSTRAINT fk_standing_order_event_order FOREIGN KEY (tenant_id, order_id)
                 REFERENCES standing_order (tenant_id, id)
         );
+    """)
+    op.execute("""
+        -- Whether standing orders are offered is kept with the packages that a portal shows.
+        CREATE TRIGGER version AFTER UPDATE OF standing_orders, active ON mpesa_account
+            FOR EACH ROW EXECUTE FUNCTION app.renew_tenant();
     """)
     protect("standing_order", grant="SELECT, INSERT, UPDATE")
     protect("standing_order_event", grant="SELECT, INSERT, UPDATE")

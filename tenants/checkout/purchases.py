@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from tenants import access, catalog, mpesa, payments, subscribers
 from tenants.catalog import Channel, Package
-from tenants.checkout import balance, fulfilment
+from tenants.checkout import balance, fulfilment, standing
 from tenants.checkout.models import Purchase
 from tenants.ledger import NotEnoughMoney
 from tenants.payments import Settled
@@ -165,13 +165,14 @@ def settle_report(event_id: UUID) -> None:
 
 
 def arrived(settled: Settled | None) -> None:
-    """Money is in a wallet: the purchase that it was for is made, or another that waits. Else it stays there."""
+    """Money is in a wallet: the purchase that it was for is made, a standing order's next, or another that waits. Else
+    it stays there."""
     if settled is None:
         return
     failpoint("cp11.before")
     # Too much buys it as well, and too little together with what lies in the wallet (crash point 18).
     named = settled.intent.purchase_id if settled.intent is not None else settled.purchase_id
-    if named is None or not _complete(named):
+    if named is None or not (_complete(named) or standing.renew(named)):
         fulfilment.money_arrived(settled.subscriber_id)
     failpoint("cp11.after")
     failpoint_at_commit(db.session(), "cp12")

@@ -19,6 +19,7 @@ from tenants.mpesa.accounts import (
     note_works,
     open_app,
     same_numbers,
+    switch_standing_orders,
 )
 from tenants.mpesa.events import (
     InitiatorFaultFound,
@@ -55,9 +56,11 @@ from tenants.mpesa.models import (
     MpesaChange,
     MpesaCheck,
     MpesaInitiator,
+    MpesaQr,
     MpesaRequest,
     MpesaResult,
 )
+from tenants.mpesa.qr import code_to_pay, find_code, is_code, list_codes, make_code_to_pay
 from tenants.mpesa.refusals import InitiatorFrozen, InitiatorNotReady, NotReady
 
 __all__ = [
@@ -77,6 +80,7 @@ __all__ = [
     "MpesaFaultFound",
     "MpesaFellSilent",
     "MpesaInitiator",
+    "MpesaQr",
     "MpesaRequest",
     "MpesaResult",
     "NotReady",
@@ -95,18 +99,23 @@ __all__ = [
     "call",
     "changes",
     "classify",
+    "code_to_pay",
     "comes_from_daraja",
     "credential",
     "daraja",
     "down_for",
     "find_account",
+    "find_code",
     "get_account",
     "hook_url",
     "initiator",
     "initiator_of",
+    "is_code",
     "latest_balance",
     "list_accounts",
+    "list_codes",
     "list_drafts",
+    "make_code_to_pay",
     "may_ask",
     "note_fault",
     "note_works",
@@ -123,5 +132,6 @@ __all__ = [
     "services",
     "set_initiator",
     "setup",
+    "switch_standing_orders",
     "watch_passwords",
 ]

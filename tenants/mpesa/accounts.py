@@ -131,6 +131,14 @@ def open_app(account: MpesaAccount) -> daraja.App:
     )
 
 
+def switch_standing_orders(account: MpesaAccount, *, on: bool) -> None:
+    """Says whether the tenant has Safaricom's contract for standing orders at this account. Audited."""
+    if account.standing_orders != on:
+        account.standing_orders = on
+        audit.record(f"mpesa.standing_orders_{'on' if on else 'off'}", subject=account.id, account=account.label)
+        db.session.flush()
+
+
 def note_fault(account_id: UUID, fix: str | None) -> None:
     """Says on the account what the tenant must mend, if it is that, and has the owners told when it is news."""
     words = FIXES.get(fix) if fix else None
