@@ -71,8 +71,8 @@ def _asked(account: MpesaAccount, receipt_id: UUID, customer_id: UUID, letter: s
         )
     )  # fmt: skip
     package = Package(
-        name=f"Home canary-{letter}", price_cents=150_000, validity="months", speed_down_bps=1, speed_up_bps=1,
-        sold_on_pppoe=True,
+        name=f"Home canary-{letter}", price_cents=150_000, validity="months", speed_down_bps=5_000_000,
+        speed_up_bps=5_000_000, sold_on_pppoe=True,
     )  # fmt: skip
     db.session.add(package)
     account.standing_orders = True
