@@ -193,9 +193,11 @@ def _shop(isp: Isp, kept: dict[str, str]) -> None:
         db.session.flush()
     if db.session.scalar(select(MpesaAccount.id).limit(1)) is None:
         kind, business, party = isp.mpesa
-        mpesa.add_account(
+        account = mpesa.add_account(
             environment="rehearsal", kind=kind, business_short_code=business, party_b=party, **_daraja(isp, kept)
         )
+        # A Till's payments name no order.
+        mpesa.switch_standing_orders(account, on=kind == "paybill")
     for account in mpesa.list_accounts():
         if mpesa.initiator_of(account.id) is None:
             _initiator(isp, kept, account)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tenants import mpesa, payments, payouts
+from tenants import checkout, mpesa, payments, payouts
 from tenants.mpesa import (
     InitiatorFaultFound,
     InitiatorPasswordAges,
@@ -41,9 +41,14 @@ JOBS: dict[str, Job] = {
     "ask_payout": payouts.ask_payout,
     "ask_status": mpesa.send_status,
     "ask_balance": mpesa.send_balance,
+    "make_code_to_pay": mpesa.make_code_to_pay,
+    "send_standing_order": checkout.send_standing_order,
+    "settle_standing_order": settlement.settle_standing_order,
     "ask_balances": settlement.ask_balances,
     "settle_result": settlement.settle_result,
     "settle_report": settlement.settle_report,
+    "settle_status": settlement.settle_status,
+    "look_for_claim": settlement.look_for_claim,
     "register_hooks": mpesa.register_hooks,
     "check_mpesa": mpesa.setup.check_mpesa,
     "apply_mpesa_change": mpesa.changes.apply_mpesa_change,
@@ -94,7 +99,7 @@ def install() -> None:
     react(InitiatorFaultFound, Reaction("tell_owners_initiator_fault", Queue.MESSAGES))
     react(InitiatorPasswordAges, Reaction("tell_owners_initiator_ages", Queue.MESSAGES))
     react(ResultArrived, Reaction("settle_result", Queue.SETTLEMENT))
-    react(StatusAnswered)
+    react(StatusAnswered, Reaction("settle_status", Queue.SETTLEMENT))
     react(PayoutApproved, Reaction("send_payout", Queue.DARAJA))
     react(PayoutLimitRaised, Reaction("tell_owners_payout_limit", Queue.MESSAGES))
     react(MpesaFellSilent, Reaction("tell_owners_mpesa_silent", Queue.MESSAGES))

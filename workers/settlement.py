@@ -70,6 +70,21 @@ def settle_result(event: dict[str, Any]) -> None:
         payouts.ask_now(unknown)
 
 
+def settle_status(event: dict[str, Any]) -> None:
+    """Transaction Status has answered about the payment that a customer claims. Twice changes nothing."""
+    checkout.settle_status(UUID(event["subject_id"]))
+
+
+def look_for_claim(event: dict[str, Any]) -> None:
+    """Looks again for a payment that a customer claims. Twice changes nothing."""
+    checkout.look_for_claim(UUID(event["claim_id"]), int(event["number"]))
+
+
+def settle_standing_order(event: dict[str, Any]) -> None:
+    """What M-Pesa told of a standing order. Twice changes nothing."""
+    checkout.settle_standing_order(UUID(event["event_id"]))
+
+
 def ask_balances(_: dict[str, Any]) -> None:
     """A clock of the platform: has every account with an initiator asked what it holds, and its owner told in time that
     the initiator's password will end. Running twice in a day asks once."""

@@ -63,6 +63,8 @@ def _routes(sim: Simulator) -> list[simulation.Route]:
         ("POST", "/script", lambda body: sim.script(body["msisdn"], *body["outcomes"])),
         ("GET", "/prompts", lambda _: [a.as_json() for a in sim.prompts(request.args.get("msisdn"))]),
         ("POST", "/prompts/<who>/answer", lambda body, who: sim.answer(who, **body).as_json()),
+        ("GET", "/orders", lambda _: [o.as_json() for o in sim.standing_orders(request.args.get("msisdn"))]),
+        ("POST", "/orders/<who>/answer", lambda body, who: sim.answer_order(who, **body).as_json()),
         ("GET", "/attempts", lambda _: [a.as_json() for a in sim.attempts()]),
         ("GET", "/attempts/<checkout>", lambda _, checkout: _attempt(sim, checkout)),
         ("POST", "/attempts/<checkout>/forge", lambda body, checkout: sim.forge(checkout, body["forgery"])),

@@ -140,6 +140,9 @@ class Knobs(KnobSet):
     qr_code: str = knob("field", one_of("field", "sample"), "ResponseCode of a QR code: 00, or an AG_ id")
     lookup_code: str = knob("sample", one_of("sample", "table"), "ResponseCode of a known organisation: 4000 or 0")
 
+    ratiba_keys: str = knob("portal", one_of("portal", "capitals"), "responseHeader, or ResponseHeader as of failures")
+    ratiba_prompt_seconds: float = knob(60.0, number(), "life of the request for a PIN")
+
     result_code: str = knob("", text, "result told instead of executing anything; empty off")
     result_queue_timeout: str = knob(
         "off", one_of("off", "executed", "expired"), "QueueTimeOutURL is told instead of ResultURL; did money move"
@@ -178,6 +181,8 @@ GROUPS: dict[str, frozenset[str]] = {
     "pull": frozenset({"pull", "gateway"}),
     "qr": frozenset({"qr", "gateway"}),
     "lookup": frozenset({"lookup", "gateway"}),
+    "ratiba": frozenset({"ratiba", "gateway"}),
+    "ratiba_callback": frozenset({"ratiba", "callback"}),
     "callback": frozenset({"callback"}),
     "validation": frozenset({"c2b"}),
     "confirmation": frozenset({"callback", "c2b"}),

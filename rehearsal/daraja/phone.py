@@ -63,6 +63,20 @@ def blueprint(sim: Simulator) -> Blueprint:
             return _handset(sim, msisdn, error=f"{refusal}", status=409)
         return redirect(f"/phone/{msisdn}", 303)
 
+    @pages.post("/<number>/order")
+    def order(number: str) -> AnyResponse:
+        msisdn = normalised(number) or abort(404)
+        try:
+            found = sim.ratiba.find(request.form.get("order", ""))
+            if found.msisdn != msisdn:
+                abort(404)
+            sim.answer_order(found.reference, request.form.get("action", ""), request.form.get("pin", ""))
+        except LookupError:
+            abort(404)
+        except NotPossible as refusal:
+            return _handset(sim, msisdn, error=f"{refusal}", status=409)
+        return redirect(f"/phone/{msisdn}", 303)
+
     @pages.post("/<number>/pay")
     def pay(number: str) -> AnyResponse:
         msisdn = normalised(number) or abort(404)
@@ -92,13 +106,16 @@ def _handset(
         owner = world.subscribers.get(msisdn)
         prompt = next((a for a in world.prompts(msisdn) if not a.ignored), None)
         left = _seconds_left(world, prompt) if prompt else 0
+        orders = [o for o in sim.ratiba.orders.values() if o.msisdn == msisdn]
+        asked = next((o for o in orders if o.prompting), None) if prompt is None else None
         paying = typed is not None or "pay" in request.args
-        refresh = left + 1 if prompt else None if paying else _REFRESH_SECONDS
+        refresh = left + 1 if prompt else None if paying or asked else _REFRESH_SECONDS
         messages = [(f"{world.clock.eat(m.at):%d/%m %H:%M}", m.text) for m in (owner.messages[::-1] if owner else [])]
         return page(
             "phone.html", status, msisdn=msisdn, local="0" + msisdn[3:], owner=owner, prompt=prompt, left=left,
             refresh=refresh, messages=messages[:8], last=_last(world, msisdn), error=error,
-            paying=paying, typed=typed or {}, payees=list(world.merchants.values()), time=f"{world.clock.eat():%H:%M}",
+            asked=asked, standing=[o for o in orders if o.stands], paying=paying, typed=typed or {},
+            payees=list(world.merchants.values()), time=f"{world.clock.eat():%H:%M}",
         )  # fmt: skip
 
 

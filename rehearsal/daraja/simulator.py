@@ -37,6 +37,7 @@ from .knobs import FORGERIES, GROUPS, Knobs
 from .organisation import OrganisationDesk
 from .parties import ROLES, Initiator, Merchant, Subscriber
 from .pull import PullDesk
+from .ratiba import RatibaDesk, StandingOrder
 from .world import App, Attempt, Rule, Script, World
 
 STATEMENT_SECONDS = 31 * 24 * 3600  # of a statement for which no beginning is named
@@ -61,6 +62,7 @@ class Simulator:
         self.organisation = OrganisationDesk(self.world, initiators)
         self.b2c = B2cDesk(self.world, initiators)
         self.counter = CounterDesk(self.world)
+        self.ratiba = RatibaDesk(self.world, self.courier, self.c2b)
         self.desk = ExpressDesk(self.world, self.courier, self.c2b)
         self.web = application(__package__)
         self.web.before_request(loopback_names_only)
@@ -89,6 +91,7 @@ class Simulator:
             ("/mpesa/b2c/v3/paymentrequest", "b2c", products.B2C, self.b2c.pay_v3),
             ("/mpesa/b2pochi/v1/paymentrequest", "b2c", products.B2C, self.b2c.pay_pochi),
             ("/mpesa/qrcode/v1/generate", "qr", products.QR, self.counter.qr),
+            ("/standingorder/v1/createStandingOrderExternal", "ratiba", products.RATIBA, self.ratiba.create),
             ("/sfcverify/v1/query/info", "lookup", products.LOOKUP, self.counter.organisation),
         ):
             self.gateway.mount(path, exchange, product, handler)
@@ -125,6 +128,7 @@ class Simulator:
             self.clock.forget()
             self.world.reset(self.world.seed if seed is None else seed)
             self.gateway.calm()
+            self.ratiba.orders.clear()
             self.courier.letters.clear()
             self.courier.held.clear()
 
@@ -242,6 +246,26 @@ class Simulator:
             if not found:
                 raise NotPossible(f"there is no open prompt for {who}")
             self.desk.answer(found[-1], action, pin)
+            return found[-1]
+
+    def standing_orders(self, msisdn: str | None = None) -> list[StandingOrder]:
+        """All that were accepted, of everybody or of this phone."""
+        with self.world.lock:
+            return [order for order in self.ratiba.orders.values() if msisdn in (None, order.msisdn)]
+
+    def answer_order(self, who: str, action: str, pin: str = "1234") -> StandingOrder:
+        """Answer the request for a PIN of this standing order, or the one open on this phone: pin, cancel, ignore; or
+        end one that stands: end."""
+        with self.world.lock:
+            orders = self.ratiba.orders
+            able = [order for order in orders.values() if (order.stands if action == "end" else order.prompting)]
+            found = [orders[who]] if who in orders else [order for order in able if order.msisdn == who]
+            if not found:
+                raise NotPossible(f"there is no such standing order of {who}")
+            if action == "end":
+                self.ratiba.end(found[-1])
+            else:
+                self.ratiba.answer(found[-1], action, pin)
             return found[-1]
 
     # -- customers who pay by hand

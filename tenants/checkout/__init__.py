@@ -6,10 +6,19 @@ same device or line runs begins when that one is over.
 """
 
 from tenants.checkout.balance import Balance
+from tenants.checkout.claims import (
+    NoCode,
+    TooManyClaims,
+    begin_claim,
+    find_claim,
+    look_for_claim,
+    purchase_of,
+    settle_status,
+)
 from tenants.checkout.fulfilment import give_back, money_arrived
 from tenants.checkout.holdings import Held, Holdings, holdings
-from tenants.checkout.models import Purchase
-from tenants.checkout.progress import Progress, progress
+from tenants.checkout.models import PaymentClaim, Purchase, StandingOrder
+from tenants.checkout.progress import ByHand, Progress, progress
 from tenants.checkout.purchases import (
     AlreadyBought,
     NoBalance,
@@ -28,36 +37,72 @@ from tenants.checkout.purchases import (
     try_again,
     use_on,
 )
+from tenants.checkout.standing import (
+    NotMonthly,
+    TooManyOrders,
+    ask_standing_order,
+    find_standing_order,
+    first_days,
+    is_monthly,
+    list_standing_orders,
+    receive_standing_order,
+    send_standing_order,
+    settle_standing_order,
+    standing_order_state,
+    standing_orders_offered,
+)
 from tenants.mpesa import NotReady
 from tenants.payments import PromptOpen, TooManyPrompts
 
 __all__ = [
     "AlreadyBought",
     "Balance",
+    "ByHand",
     "Held",
     "Holdings",
     "NoBalance",
+    "NoCode",
     "NoRoom",
     "NobodyHasThat",
+    "NotMonthly",
     "NotReady",
+    "PaymentClaim",
     "Progress",
     "PromptOpen",
     "Purchase",
+    "StandingOrder",
+    "TooManyClaims",
+    "TooManyOrders",
     "TooManyPrompts",
+    "ask_standing_order",
     "begin",
+    "begin_claim",
     "begin_for_line",
     "begin_with_balance",
     "enter_payment",
+    "find_claim",
     "find_purchase",
+    "find_standing_order",
+    "first_days",
     "give_back",
     "hand_back",
     "holdings",
+    "is_monthly",
+    "list_standing_orders",
+    "look_for_claim",
     "match_unmatched",
     "money_arrived",
     "progress",
+    "purchase_of",
+    "receive_standing_order",
+    "send_standing_order",
     "settle_callback",
     "settle_query",
     "settle_report",
+    "settle_standing_order",
+    "settle_status",
+    "standing_order_state",
+    "standing_orders_offered",
     "try_again",
     "use_on",
 ]

@@ -7,6 +7,8 @@ a purchase, 128 random bits that only its own browser was given, sees and spends
 not used, and never the rest of that wallet.
 
 What came in for a purchase: each payment of its own prompts, and each payment made by hand to its own account number.
+What was paid by hand to a subscriber's own number came in for no purchase: its payer may claim it (claims.py), and then
+holds the claim's name.
 Spending it moves it to the new purchase, where it stays, for the same browser, if that one is not bought.
 """
 
@@ -20,7 +22,7 @@ from uuid import UUID
 from sqlalchemy import Text, bindparam, select, text, true, update
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from tenants.checkout.models import Purchase
+from tenants.checkout.models import PaymentClaim, Purchase
 from tenants.payments import PaymentIntent
 from wavu.db import db
 
@@ -50,18 +52,24 @@ def came_in(purchase: str) -> str:
 # What of it, and of what was moved to the purchase `p` from others, that purchase has not used.
 _UNUSED = f"""(greatest(0, {came_in("p")} + p.wallet_cents - CASE p.state WHEN 'bought' THEN p.price_cents ELSE 0 END)
     - p.moved_cents)"""
-# In a statement that has `mine`: the purchases whose names somebody holds. One row for each wallet that they paid into.
+# The beginning of a statement: the purchases and the claims whose names somebody holds.
+HELD = """WITH mine AS (SELECT * FROM purchase WHERE tenant_id = app.tenant_id() AND nonce = ANY(:nonces)), claims AS (
+    SELECT * FROM payment_claim WHERE tenant_id = app.tenant_id() AND nonce = ANY(:nonces) AND channel = :channel
+    AND cents > moved_cents)"""
+# In such a statement: what they brought into each wallet.
 PURSES = f"""
     SELECT w.subscriber_id, least(a.balance_cents, w.cents) AS cents, (
-        SELECT i.phone FROM payment_intent i JOIN mine p ON i.tenant_id = p.tenant_id AND i.purchase_id = p.id
-        WHERE p.subscriber_id = w.subscriber_id ORDER BY i.id DESC LIMIT 1) AS phone
-    FROM (SELECT p.tenant_id, p.subscriber_id, sum({_UNUSED})::bigint AS cents
-        FROM mine p WHERE p.channel = :channel GROUP BY p.tenant_id, p.subscriber_id) w
-    JOIN ledger_account a ON a.tenant_id = w.tenant_id AND a.code = 'liab:wallet:' || w.subscriber_id
+        SELECT phone FROM (SELECT i.id, i.phone, p.subscriber_id AS s FROM payment_intent i
+            JOIN mine p ON i.tenant_id = p.tenant_id AND i.purchase_id = p.id
+            UNION ALL SELECT id, phone, subscriber_id FROM claims) o
+        WHERE s = w.subscriber_id ORDER BY id DESC LIMIT 1) AS phone
+    FROM (SELECT subscriber_id, sum(cents)::bigint AS cents FROM (
+            SELECT p.subscriber_id, {_UNUSED} AS cents FROM mine p WHERE p.channel = :channel
+            UNION ALL SELECT subscriber_id, cents - moved_cents FROM claims) u GROUP BY 1) w
+    JOIN ledger_account a ON a.tenant_id = app.tenant_id() AND a.code = 'liab:wallet:' || w.subscriber_id
     WHERE least(a.balance_cents, w.cents) > 0
 """  # noqa: S608 - no value of anybody's is in it
-MINE = "SELECT * FROM purchase WHERE tenant_id = app.tenant_id() AND nonce = ANY(:nonces)"
-_BALANCES = text(f"WITH mine AS ({MINE}) {PURSES} ORDER BY cents DESC, subscriber_id LIMIT 1").bindparams(
+_BALANCES = text(f"{HELD} {PURSES} ORDER BY cents DESC, subscriber_id LIMIT 1").bindparams(
     bindparam("nonces", type_=ARRAY(Text))
 )
 
@@ -81,20 +89,38 @@ def balance_of(nonces: Collection[str], channel: str) -> Balance | None:
 
 
 _PARTS = text(f"""
-    WITH mine AS ({MINE}) SELECT p.id, {_UNUSED} AS cents FROM mine p
-    WHERE p.channel = :channel AND p.subscriber_id = :subscriber_id ORDER BY p.id
+    {HELD} SELECT p.id, {_UNUSED} AS cents, false AS claimed FROM mine p
+    WHERE p.channel = :channel AND p.subscriber_id = :subscriber_id
+    UNION ALL SELECT id, cents - moved_cents, true FROM claims WHERE subscriber_id = :subscriber_id
+    ORDER BY id
 """).bindparams(bindparam("nonces", type_=ARRAY(Text)))  # noqa: S608
 
 
 def take(nonces: Collection[str], channel: str, subscriber_id: UUID, cents: int) -> None:
-    """Moves so much of a balance away from the purchases that it came in for, oldest first. Alone with that wallet."""
+    """Moves so much of a balance away from what it came in for, or was claimed by, oldest first. Alone with that
+    wallet."""
     names = {"nonces": list(nonces), "channel": channel, "subscriber_id": subscriber_id}
     for row in db.session.execute(_PARTS, names).all():
         taken = min(cents, max(0, row.cents))
         if taken:
-            moved = update(Purchase).where(Purchase.id == row.id).values(moved_cents=Purchase.moved_cents + taken)
+            of: type[Purchase | PaymentClaim] = PaymentClaim if row.claimed else Purchase
+            moved = update(of).where(of.id == row.id).values(moved_cents=of.moved_cents + taken)
             db.session.execute(moved.execution_options(synchronize_session=False))
         cents -= taken
+
+
+_UNCLAIMED = text(f"""
+    SELECT a.balance_cents - (SELECT coalesce(sum(greatest(0, {_UNUSED})), 0) FROM purchase p
+            WHERE p.tenant_id = a.tenant_id AND p.subscriber_id = :subscriber_id)
+        - (SELECT coalesce(sum(c.cents - c.moved_cents), 0) FROM payment_claim c
+            WHERE c.tenant_id = a.tenant_id AND c.subscriber_id = :subscriber_id)
+    FROM ledger_account a WHERE a.tenant_id = app.tenant_id() AND a.code = 'liab:wallet:' || :subscriber_id
+""")  # noqa: S608
+
+
+def unclaimed_cents(subscriber_id: UUID) -> int:
+    """What of a wallet came in for no purchase and was claimed by nobody: paid by hand to the customer's own number."""
+    return max(0, int(db.session.scalar(_UNCLAIMED, {"subscriber_id": subscriber_id}) or 0))
 
 
 def missing_cents(purchase: Purchase) -> int:

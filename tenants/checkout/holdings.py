@@ -12,7 +12,7 @@ from sqlalchemy import Text, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from tenants import payments
-from tenants.checkout.balance import MINE, PURSES, Balance
+from tenants.checkout.balance import HELD, PURSES, Balance
 from wavu import clock
 from wavu.db import db
 
@@ -49,21 +49,20 @@ class Holdings(NamedTuple):
 
 # One statement, for it is asked each time that a phone opens a portal. Rights of a device are found through its owners.
 _SQL = f"""
-    WITH mine AS ({MINE}), rights AS (
+    {HELD}, live AS NOT MATERIALIZED (
+        SELECT * FROM entitlement WHERE service = 'hotspot' AND ends_at > :now
+        AND coalesce(used_seconds < (policy->>'time_cap_seconds')::bigint, true)
+        AND coalesce(used_bytes < (policy->>'data_cap_bytes')::bigint, true)
+    ), rights AS (
         SELECT p.nonce, p.terms, p.mac, p.login_url, e.starts_at, e.ends_at, e.activated_at
         FROM device d
-        JOIN entitlement e ON e.tenant_id = d.tenant_id AND e.subscriber_id = d.subscriber_id AND e.ends_at > :now
+        JOIN live e ON e.tenant_id = d.tenant_id AND e.subscriber_id = d.subscriber_id
         JOIN purchase p ON p.tenant_id = e.tenant_id AND p.id = e.purchase_id
-        WHERE d.tenant_id = app.tenant_id() AND d.mac = :mac AND e.service = 'hotspot'
-        AND (p.mac = :mac OR p.nonce = ANY(:nonces))
-        AND coalesce(e.used_seconds < (e.policy->>'time_cap_seconds')::bigint, true)
-        AND coalesce(e.used_bytes < (e.policy->>'data_cap_bytes')::bigint, true)
+        WHERE d.tenant_id = app.tenant_id() AND d.mac = :mac AND (p.mac = :mac OR p.nonce = ANY(:nonces))
     ), elsewhere AS (
         SELECT p.nonce, p.terms, p.mac, p.login_url, e.starts_at, e.ends_at, e.activated_at FROM mine p
-        JOIN entitlement e ON e.tenant_id = p.tenant_id AND e.purchase_id = p.id
-        WHERE e.service = 'hotspot' AND e.starts_at <= :now AND e.ends_at > :now AND CAST(:mac AS text) IS NOT NULL
-        AND coalesce(e.used_seconds < (e.policy->>'time_cap_seconds')::bigint, true)
-        AND coalesce(e.used_bytes < (e.policy->>'data_cap_bytes')::bigint, true)
+        JOIN live e ON e.tenant_id = p.tenant_id AND e.purchase_id = p.id
+        WHERE e.starts_at <= :now AND CAST(:mac AS text) IS NOT NULL
         AND NOT EXISTS (SELECT FROM device d
             WHERE d.tenant_id = e.tenant_id AND d.mac = :mac AND d.subscriber_id = e.subscriber_id)
     )

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from sqlalchemy import CheckConstraint, ForeignKeyConstraint, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from wavu.db import TenantRow
+from wavu.vault import Sealed
 
 
 class Purchase(TenantRow):
@@ -43,3 +44,110 @@ class Purchase(TenantRow):
     original_url: Mapped[str | None]
     state: Mapped[str] = mapped_column(default="open")
     bought_at: Mapped[datetime | None]
+
+
+class PaymentClaim(TenantRow):
+    """Somebody says that a payment was theirs (claims.py). One for each receipt and phone; its nonce is in the hands of
+    whoever typed both. `cents` of the payment were found to be theirs to spend, and `moved_cents` of them are spent.
+
+    `purchase_id` is the purchase that they claim it for, and then the one that it has paid.
+    """
+
+    __tablename__ = "payment_claim"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "nonce", name="uq_payment_claim_nonce"),
+        UniqueConstraint("tenant_id", "code", "phone", name="uq_payment_claim_code"),
+        UniqueConstraint("tenant_id", "receipt_id", name="uq_payment_claim_receipt"),
+        CheckConstraint("channel IN ('hotspot', 'pppoe')", name="channel"),
+        CheckConstraint("moved_cents BETWEEN 0 AND cents", name="cents"),
+        ForeignKeyConstraint(
+            ["tenant_id", "subscriber_id"], ["subscriber.tenant_id", "subscriber.id"],
+            name="fk_payment_claim_subscriber",
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "purchase_id"], ["purchase.tenant_id", "purchase.id"], name="fk_payment_claim_purchase"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "receipt_id"], ["provider_receipt.tenant_id", "provider_receipt.id"],
+            name="fk_payment_claim_receipt",
+        ),
+    )  # fmt: skip
+
+    nonce: Mapped[str]
+    code: Mapped[str]
+    phone: Mapped[str]
+    channel: Mapped[str]
+    subscriber_id: Mapped[UUID]
+    purchase_id: Mapped[UUID | None]
+    # looking, found, used, not_ours, or unknown: M-Pesa could not be asked, or has not said.
+    state: Mapped[str] = mapped_column(default="looking")
+    receipt_id: Mapped[UUID | None]
+    cents: Mapped[int] = mapped_column(default=0)
+    moved_cents: Mapped[int] = mapped_column(default=0)
+
+
+class StandingOrder(TenantRow):
+    """A customer lets M-Pesa pay for a package again and again (standing.py). Its reference is an account number."""
+
+    __tablename__ = "standing_order"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "nonce", name="uq_standing_order_nonce"),
+        UniqueConstraint("tenant_id", "token_fingerprint", name="uq_standing_order_token"),
+        CheckConstraint("amount_cents > 0", name="amount"),
+        CheckConstraint("starts_on < ends_on", name="days"),
+        ForeignKeyConstraint(
+            ["tenant_id", "mpesa_account_id"], ["mpesa_account.tenant_id", "mpesa_account.id"],
+            name="fk_standing_order_account",
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "subscriber_id"], ["subscriber.tenant_id", "subscriber.id"],
+            name="fk_standing_order_subscriber",
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "package_id"], ["package.tenant_id", "package.id"], name="fk_standing_order_package"
+        ),
+    )  # fmt: skip
+
+    nonce: Mapped[str]
+    mpesa_account_id: Mapped[UUID]
+    subscriber_id: Mapped[UUID]
+    package_id: Mapped[UUID]
+    terms: Mapped[dict[str, Any]]
+    phone: Mapped[str]
+    amount_cents: Mapped[int]
+    name: Mapped[str]
+    reference: Mapped[str]
+    starts_on: Mapped[date]
+    ends_on: Mapped[date]
+    # created, submitting, asked, stands, refused, or unknown: nobody answered.
+    state: Mapped[str] = mapped_column(default="created")
+    code: Mapped[str | None]
+    token_fingerprint: Mapped[str]
+    token_sealed: Mapped[bytes]
+    # What M-Pesa calls the request.
+    order_reference: Mapped[str | None]
+    submitted_at: Mapped[datetime | None]
+    told_at: Mapped[datetime | None]
+    last_paid_at: Mapped[datetime | None]
+
+    token = Sealed("token_sealed")
+
+
+class StandingOrderEvent(TenantRow):
+    """What M-Pesa told of a standing order, as it came."""
+
+    __tablename__ = "standing_order_event"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "order_id", "body_digest", name="uq_standing_order_event_body"),
+        ForeignKeyConstraint(
+            ["tenant_id", "order_id"], ["standing_order.tenant_id", "standing_order.id"],
+            name="fk_standing_order_event_order",
+        ),
+    )  # fmt: skip
+
+    order_id: Mapped[UUID]
+    body_digest: Mapped[bytes]
+    body: Mapped[bytes]
+    peer: Mapped[str | None]
+    outcome: Mapped[str | None]
+    processed_at: Mapped[datetime | None]

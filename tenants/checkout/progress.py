@@ -15,6 +15,7 @@ from tenants.checkout.models import Purchase
 from tenants.ledger import LedgerAccount
 from tenants.mpesa import MpesaAccount
 from tenants.payments import PaymentIntent
+from tenants.subscribers import AccountNumber
 from wavu import clock
 from wavu.db import db
 from wavu.errors import NotFound
@@ -22,12 +23,21 @@ from wavu.phone import Phone
 from wavu.tenancy import Tenant
 
 
+class ByHand(NamedTuple):
+    """How to pay without a prompt: to a `paybill` with an account number, or to a `till`, which knows none."""
+
+    kind: str
+    number: str
+    account: str | None
+
+
 class Progress(NamedTuple):
     """`state`: requested, prompted, checking, paid, waits (for an earlier package to end), online, short (some of the
     money is here), failed, no_reply or review (experience.md 2.4).
 
     `spare_cents` is what came in for this purchase and is not used: of a price that is not reached, or too much;
-    `missing_cents` what its next prompt asks for. `channel` to `original_url` are the purchase's own.
+    `missing_cents` what its next prompt asks for, or what is paid `by_hand` (None once it is bought). `channel` to
+    `original_url` are the purchase's own.
     """
 
     state: str
@@ -48,11 +58,12 @@ class Progress(NamedTuple):
     mac: str | None
     login_url: str | None
     original_url: str | None
+    by_hand: ByHand | None
 
 
 _BOUGHT, _INTENT, _RIGHT = Purchase.__table__.c, PaymentIntent.__table__.c, Entitlement.__table__.c
 _ACCOUNT, _TENANT = MpesaAccount.__table__.c, Tenant.__table__.c
-_WALLET = LedgerAccount.__table__.c
+_WALLET, _NUMBER = LedgerAccount.__table__.c, AccountNumber.__table__.c
 _LATEST = (
     select(
         _INTENT.mpesa_account_id, _INTENT.state, _INTENT.code, _INTENT.receipt, _INTENT.phone, _INTENT.amount_cents,
@@ -72,13 +83,22 @@ _IN_WALLET = (
     )
     .scalar_subquery()
 )
+_OWN_NUMBER = (
+    select(_NUMBER.number)
+    .where(
+        _NUMBER.tenant_id == _BOUGHT.tenant_id,
+        _NUMBER.subscriber_id == _BOUGHT.subscriber_id,
+        _NUMBER.purchase_id == _BOUGHT.id,
+    )
+    .scalar_subquery()
+)
 # One statement without entities, for each waiting phone asks every few seconds.
 _PROGRESS = (
     select(
         _BOUGHT.channel, _BOUGHT.terms, _BOUGHT.price_cents, _BOUGHT.wallet_cents, _BOUGHT.moved_cents, _BOUGHT.mac,
         _BOUGHT.login_url, _BOUGHT.original_url, _BOUGHT.state.label("purchase_state"), _LATEST, _ACCOUNT.party_b,
-        _RIGHT.starts_at, _RIGHT.ends_at, _RIGHT.activated_at, _TENANT.name, _BROUGHT.label("came_in_cents"),
-        _IN_WALLET.label("in_wallet_cents"),
+        _ACCOUNT.kind, _RIGHT.starts_at, _RIGHT.ends_at, _RIGHT.activated_at, _TENANT.name,
+        _BROUGHT.label("came_in_cents"), _IN_WALLET.label("in_wallet_cents"), _OWN_NUMBER.label("own_number"),
     )
     .join(_TENANT.id.table, _TENANT.id == _BOUGHT.tenant_id)
     .outerjoin(_LATEST, true())
@@ -122,7 +142,17 @@ def progress(nonce: str) -> Progress:
         found.mac,
         found.login_url,
         found.original_url,
+        _by_hand(found),
     )
+
+
+def _by_hand(found: Row[Any]) -> ByHand | None:
+    """A PayBill wants an account number, and there is none where the purchase is older than they are."""
+    if found.purchase_state == "bought" or found.kind is None:
+        return None
+    if found.kind == "till":
+        return ByHand("till", found.party_b, None)
+    return ByHand("paybill", found.party_b, found.own_number) if found.own_number is not None else None
 
 
 def _money(found: Row[Any]) -> tuple[int, int]:

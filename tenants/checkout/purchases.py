@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from tenants import access, catalog, mpesa, payments, subscribers
 from tenants.catalog import Channel, Package
-from tenants.checkout import balance, fulfilment
+from tenants.checkout import balance, fulfilment, standing
 from tenants.checkout.models import Purchase
 from tenants.ledger import NotEnoughMoney
 from tenants.payments import Settled
@@ -124,6 +124,8 @@ def _pay(purchase: Purchase, phone: Phone | None) -> None:
     elif phone is None:
         raise NoBalance
     else:
+        # Shown beside the prompt: whoever cannot use it pays by hand.
+        subscribers.number_for(purchase.subscriber_id, purchase.id)
         payments.request_stk(
             purchase_id=purchase.id,
             subscriber_id=purchase.subscriber_id,
@@ -154,22 +156,23 @@ def try_again(purchase: Purchase) -> None:
 
 def settle_callback(event_id: UUID) -> None:
     """A stored callback: credits the money and makes the purchase, in the running transaction."""
-    _arrived(payments.settle_callback(event_id))
+    arrived(payments.settle_callback(event_id))
 
 
 def settle_report(event_id: UUID) -> None:
     """A report of a payment that may be anybody's: credits the money and makes the purchase that it was for."""
-    _arrived(payments.settle_report(event_id))
+    arrived(payments.settle_report(event_id))
 
 
-def _arrived(settled: Settled | None) -> None:
-    """Money is in a wallet: the purchase that it was for is made, or another that waits. Else it stays there."""
+def arrived(settled: Settled | None) -> None:
+    """Money is in a wallet: the purchase that it was for is made, a standing order's next, or another that waits. Else
+    it stays there."""
     if settled is None:
         return
     failpoint("cp11.before")
     # Too much buys it as well, and too little together with what lies in the wallet (crash point 18).
     named = settled.intent.purchase_id if settled.intent is not None else settled.purchase_id
-    if named is None or not _complete(named):
+    if named is None or not (_complete(named) or standing.renew(named)):
         fulfilment.money_arrived(settled.subscriber_id)
     failpoint("cp11.after")
     failpoint_at_commit(db.session(), "cp12")
@@ -210,7 +213,7 @@ def settle_query(intent_id: UUID) -> None:
         if purchase is not None and purchase.state == "open":
             fulfilment.grant(purchase, provisional=True)
     else:
-        _arrived(proven)
+        arrived(proven)
 
 
 def _complete(purchase_id: UUID) -> bool:

@@ -22,7 +22,7 @@ import structlog
 from flask import Flask
 
 from config import ConfigurationError, Settings
-from tenants import mpesa, payments
+from tenants import checkout, mpesa, payments
 from wavu import ids
 from wavu.db import is_outage, transaction
 from wavu.failpoint import failpoint
@@ -41,6 +41,7 @@ RECEIVERS: dict[str, Callable[[str, bytes, str | None], bool]] = {
     "c": payments.receive_confirmation,
     "r": partial(mpesa.receive_result, "result"),
     "q": partial(mpesa.receive_result, "timeout"),
+    "o": checkout.receive_standing_order,
 }
 
 

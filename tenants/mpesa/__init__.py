@@ -8,6 +8,7 @@ from tenants.mpesa import changes, classify, credential, daraja, initiator, rati
 from tenants.mpesa.accounts import (
     active_account,
     add_account,
+    all_accounts,
     call,
     down_for,
     find_account,
@@ -18,6 +19,7 @@ from tenants.mpesa.accounts import (
     note_works,
     open_app,
     same_numbers,
+    switch_standing_orders,
 )
 from tenants.mpesa.events import (
     InitiatorFaultFound,
@@ -33,7 +35,7 @@ from tenants.mpesa.events import (
 from tenants.mpesa.exchange import (
     Answered,
     Outgoing,
-    answer_to,
+    answers_about,
     ask_balance,
     ask_status,
     begin,
@@ -47,16 +49,18 @@ from tenants.mpesa.exchange import (
     send_status,
 )
 from tenants.mpesa.hooks import ask_to_register, hook_url, register_hooks
-from tenants.mpesa.initiators import PASSWORD_DAYS, age, initiator_of, set_initiator, watch_passwords
+from tenants.mpesa.initiators import PASSWORD_DAYS, age, initiator_of, may_ask, set_initiator, watch_passwords
 from tenants.mpesa.models import (
     MpesaAccount,
     MpesaBalance,
     MpesaChange,
     MpesaCheck,
     MpesaInitiator,
+    MpesaQr,
     MpesaRequest,
     MpesaResult,
 )
+from tenants.mpesa.qr import code_to_pay, find_code, is_code, list_codes, make_code_to_pay
 from tenants.mpesa.refusals import InitiatorFrozen, InitiatorNotReady, NotReady
 
 __all__ = [
@@ -76,6 +80,7 @@ __all__ = [
     "MpesaFaultFound",
     "MpesaFellSilent",
     "MpesaInitiator",
+    "MpesaQr",
     "MpesaRequest",
     "MpesaResult",
     "NotReady",
@@ -85,7 +90,8 @@ __all__ = [
     "active_account",
     "add_account",
     "age",
-    "answer_to",
+    "all_accounts",
+    "answers_about",
     "ask_balance",
     "ask_status",
     "ask_to_register",
@@ -93,18 +99,24 @@ __all__ = [
     "call",
     "changes",
     "classify",
+    "code_to_pay",
     "comes_from_daraja",
     "credential",
     "daraja",
     "down_for",
     "find_account",
+    "find_code",
     "get_account",
     "hook_url",
     "initiator",
     "initiator_of",
+    "is_code",
     "latest_balance",
     "list_accounts",
+    "list_codes",
     "list_drafts",
+    "make_code_to_pay",
+    "may_ask",
     "note_fault",
     "note_works",
     "open_app",
@@ -120,5 +132,6 @@ __all__ = [
     "services",
     "set_initiator",
     "setup",
+    "switch_standing_orders",
     "watch_passwords",
 ]

@@ -78,6 +78,12 @@ def list_accounts() -> list[MpesaAccount]:
     return list(db.session.scalars(select(MpesaAccount).where(MpesaAccount.active).order_by(MpesaAccount.created_at)))
 
 
+def all_accounts() -> list[MpesaAccount]:
+    """Every account of the current tenant that takes payments or once did, those that do first."""
+    query = select(MpesaAccount).where(MpesaAccount.draft.is_(False))
+    return list(db.session.scalars(query.order_by(MpesaAccount.active.desc(), MpesaAccount.created_at)))
+
+
 def find_account(account_id: UUID) -> MpesaAccount:
     return db.session.scalars(select(MpesaAccount).where(MpesaAccount.id == account_id)).one()
 
@@ -123,6 +129,14 @@ def open_app(account: MpesaAccount) -> daraja.App:
         secret=account.consumer_secret,
         passkey=account.passkey,
     )
+
+
+def switch_standing_orders(account: MpesaAccount, *, on: bool) -> None:
+    """Says whether the tenant has Safaricom's contract for standing orders at this account. Audited."""
+    if account.standing_orders != on:
+        account.standing_orders = on
+        audit.record(f"mpesa.standing_orders_{'on' if on else 'off'}", subject=account.id, account=account.label)
+        db.session.flush()
 
 
 def note_fault(account_id: UUID, fix: str | None) -> None:

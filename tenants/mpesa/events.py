@@ -79,10 +79,10 @@ class ResultArrived(Event):
 
 @dataclass(frozen=True)
 class StatusAnswered(Event):
-    """Transaction Status has answered about a receipt: `mpesa.answer_to(request_id)` tells what."""
+    """Transaction Status has answered about the receipt of something: `mpesa.answers_about(subject_id)` tells what."""
 
     request_id: UUID
-    subject_id: UUID | None
+    subject_id: UUID
 
     @property
     def key(self) -> str:

@@ -175,7 +175,7 @@ def _settle_own(request: MpesaRequest, result: Result, meaning: Meaning) -> None
         kept = {"accounts": [each._asdict() for each in told]}
         as_of = initiator.instant(result.first("BOCompletedTime")) or clock.now()
         db.session.add(MpesaBalance(mpesa_account_id=request.mpesa_account_id, as_of=as_of, accounts=kept))
-    if request.api == "status" and request.receipt is not None:
+    if request.api == "status" and request.receipt is not None and request.subject_id is not None:
         announce(StatusAnswered(request.id, request.subject_id))
 
 
@@ -196,22 +196,22 @@ def requests_about(subject_id: UUID) -> list[MpesaRequest]:
 # -- Transaction Status of a receipt
 
 
-def ask_status(account_id: UUID, *, receipt: str, subject_id: UUID | None = None) -> None:
-    """Has M-Pesa asked about a receipt, in the running transaction: does it exist at this account, and for how much?
+def ask_status(account_id: UUID, *, receipt: str, subject_id: UUID) -> None:
+    """Has M-Pesa asked about a receipt, after the running transaction: does it exist at this account, and for how much?
+    `subject_id` is what wants to know it.
 
-    The answer is announced as StatusAnswered, or never comes. Once a minute for a receipt, however often asked. Raises
+    The answer is announced as StatusAnswered, or never comes. Once a minute for a subject, however often asked. Raises
     ValueError for what cannot be a receipt.
     """
     if not initiator.receipt_in(receipt):
         raise ValueError("this is no receipt of M-Pesa's")
-    payload = {"account_id": str(account_id), "receipt": receipt, "subject_id": str(subject_id) if subject_id else None}
-    outbox.put(Queue.DARAJA, "ask_status", f"{account_id} {receipt} {clock.now():%Y%m%dT%H%M}", payload)
+    payload = {"account_id": str(account_id), "receipt": receipt, "subject_id": str(subject_id)}
+    outbox.put(Queue.DARAJA, "ask_status", f"{account_id} {receipt} {subject_id} {clock.now():%Y%m%dT%H%M}", payload)
 
 
 def send_status(event: dict[str, Any]) -> Call:
     """Job: asks about a receipt. Running twice asks twice, which moves nothing."""
-    subject = UUID(event["subject_id"]) if event["subject_id"] else None
-    receipt = event["receipt"]
+    receipt, subject = event["receipt"], UUID(event["subject_id"])
     outgoing = begin(UUID(event["account_id"]), "status", subject_id=subject, receipt=receipt)
     answer = yield lambda: outgoing.send(
         lambda token: initiator.transaction_status(outgoing.app, token, outgoing.by, receipt=receipt)
@@ -219,13 +219,30 @@ def send_status(event: dict[str, Any]) -> Call:
     record_answer(outgoing.request_id, answer)
 
 
-def answer_to(request_id: UUID) -> tuple[Result, Transaction | None] | None:
-    """What Transaction Status told about a receipt: the Result, and the transaction where there is one. None while
-    nothing believable came."""
-    query = select(MpesaResult.body).where(MpesaResult.request_id == request_id, MpesaResult.outcome == "answered")
-    body = db.session.scalars(query.order_by(MpesaResult.id)).first()
-    result = initiator.parse(body) if body is not None else None
-    return (result, initiator.transaction_in(result)) if result is not None else None
+class Status(NamedTuple):
+    """What Transaction Status told about a receipt: the transaction, or None. `denies`: there is no such one there."""
+
+    account_id: UUID
+    transaction: Transaction | None
+    denies: bool
+
+
+def answers_about(subject_id: UUID) -> list[Status]:
+    """What Transaction Status has told about one thing, believably: the last answer of each account."""
+    query = (
+        select(MpesaRequest.mpesa_account_id, MpesaResult.body)
+        .join(MpesaResult, MpesaResult.request_id == MpesaRequest.id)
+        .where(MpesaRequest.subject_id == subject_id, MpesaRequest.api == "status", MpesaResult.outcome == "answered")
+        .order_by(MpesaResult.id)
+    )
+    told = {account_id: initiator.parse(body) for account_id, body in db.session.execute(query).all()}
+    return [_status(account_id, result) for account_id, result in told.items() if result is not None]
+
+
+def _status(account_id: UUID, result: Result) -> Status:
+    transaction = initiator.transaction_in(result)
+    meaning = classify.organisation_result("status", result.code)
+    return Status(account_id, transaction, transaction is None and meaning.verdict is classify.Verdict.FINAL)
 
 
 # -- Account Balance

@@ -23,7 +23,8 @@ _AGAIN, _AGAIN_AT_MOST = timedelta(minutes=1), timedelta(hours=6)
 
 
 def hook_url(kind: str, tenant_id: UUID, token: str) -> str:
-    """Where machines answer: an STK push (`s`), a confirmation (`c`), a validation (`v`). Hex only, and none of the
+    """Where machines answer: an STK push (`s`), a confirmation (`c`), a validation (`v`), a
+    standing order (`o`). Hex only, and none of the
     words that Daraja's gateway refuses."""
     settings: Settings = current_app.extensions["settings"]
     return f"{settings.origin(f'hooks.{settings.platform_domain}')}/h/{kind}/{tenant_id}/{token}"

@@ -158,6 +158,8 @@ class Transaction(NamedTuple):
     fee_cents: int | None
     originator_conversation_id: str | None
     finished_at: datetime | None
+    # Who paid, as M-Pesa shows them: `254708374149 - John Doe`. Of two such names the first is the payer's.
+    payer: str | None = None
 
 
 class Balance(NamedTuple):
@@ -231,6 +233,7 @@ def transaction_in(result: Result) -> Transaction | None:
         fee_in(result),
         _id(result.first("OriginatorConversationID")),
         instant(result.first("FinalisedTime")),
+        result.first("DebitPartyName"),
     )
 
 

@@ -80,6 +80,13 @@ def initiator_of(account_id: UUID, *, lock: bool = False) -> MpesaInitiator | No
     return db.session.scalar(query)
 
 
+def may_ask(account_id: UUID) -> bool:
+    """Whether something can be asked in the name of an account's initiator: there is one, and M-Pesa does not refuse
+    it."""
+    found = initiator_of(account_id)
+    return found is not None and found.frozen_at is None
+
+
 def age(found: MpesaInitiator, today: date) -> Age:
     """Of its password, on a day where the tenant lives."""
     days = (today - found.password_set_on).days

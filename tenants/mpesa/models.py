@@ -211,3 +211,26 @@ class MpesaChange(TenantRow):
     contact_email: Mapped[str | None]
     ended_at: Mapped[datetime | None]
     ended_by_name: Mapped[str | None]
+
+
+class MpesaQr(TenantRow):
+    """A picture to pay by with the M-Pesa app (qr.py): asked of M-Pesa once for an account, a reference and an amount.
+    `title` is what stands above it, and `subject_id` what it pays for, for whoever asked."""
+
+    __tablename__ = "mpesa_qr"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "mpesa_account_id", "reference", "amount_cents", name="uq_mpesa_qr_asked"),
+        ForeignKeyConstraint(*_ACCOUNT, name="fk_mpesa_qr_account"),
+        CheckConstraint("amount_cents > 0", name="amount"),
+        CheckConstraint("(state = 'ready') = (picture IS NOT NULL)", name="picture"),
+    )
+
+    mpesa_account_id: Mapped[UUID]
+    reference: Mapped[str]
+    amount_cents: Mapped[int]
+    title: Mapped[str]
+    subject_id: Mapped[UUID | None]
+    # asked, ready, or refused: what M-Pesa said is in `code`.
+    state: Mapped[str] = mapped_column(default="asked")
+    code: Mapped[str | None]
+    picture: Mapped[bytes | None]

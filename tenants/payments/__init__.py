@@ -9,7 +9,7 @@ from tenants.payments.by_staff import enter
 from tenants.payments.c2b import receive as receive_confirmation
 from tenants.payments.c2b import validate
 from tenants.payments.callbacks import receive as receive_callback
-from tenants.payments.claims import Claim, claim
+from tenants.payments.claims import Claim, Known, ask_status, claim, code_in, credit_proven, is_theirs, known_payment
 from tenants.payments.desk import METHODS, Taken, cash_held, list_taken, take, void
 from tenants.payments.desk import find as find_taken
 from tenants.payments.events import CallbackArrived, PaymentReported, StkAsked
@@ -57,6 +57,7 @@ __all__ = [
     "DeskPayment",
     "Health",
     "InboundEvent",
+    "Known",
     "MoreThanLeft",
     "NoReceipt",
     "PaidNoReceipt",
@@ -75,13 +76,18 @@ __all__ = [
     "Unmatched",
     "Unproven",
     "ask_for",
+    "ask_status",
     "cash_held",
     "claim",
+    "code_in",
+    "credit_proven",
     "enter",
     "find_taken",
     "find_unmatched",
     "health",
     "is_proven",
+    "is_theirs",
+    "known_payment",
     "latest_intent",
     "left_of",
     "list_arrivals",

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
 
-from tenants import subscribers
+from tenants import mpesa, subscribers
 from tenants.mpesa import MpesaAccount
 from tenants.payments import callbacks, inbox
 from tenants.payments.events import PaymentReported
@@ -63,7 +63,11 @@ def validate(token: str, body: bytes) -> str | None:
     if report is None or report.reference is None or not account.refuses_unknown_references:
         return ACCEPTED
     intent = select(PaymentIntent.id).where(PaymentIntent.reference == report.reference).limit(1)
-    known = subscribers.by_account_number(report.reference) is not None or db.session.scalar(intent) is not None
+    known = (
+        subscribers.by_account_number(report.reference) is not None
+        or db.session.scalar(intent) is not None
+        or mpesa.is_code(report.reference)
+    )
     return ACCEPTED if known else UNKNOWN_ACCOUNT
 
 

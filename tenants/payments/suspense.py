@@ -131,6 +131,19 @@ def guess_of(intent_id: UUID) -> SuspenseMatch | None:
     return matches[0] if len(matches) == 1 else None
 
 
+def guessed_for(receipt_id: UUID) -> UUID | None:
+    """The attempt that a payment was guessed to be of, where that was not taken back."""
+    query = (
+        select(SuspenseMatch.guessed_intent_id)
+        .join(SuspenseItem, SuspenseItem.id == SuspenseMatch.item_id)
+        .where(SuspenseItem.receipt_id == receipt_id, SuspenseMatch.guessed_intent_id.is_not(None))
+        .group_by(SuspenseMatch.guessed_intent_id)
+        .having(func.sum(SuspenseMatch.amount_cents) > 0)
+        .limit(1)
+    )
+    return db.session.scalar(query)
+
+
 def take_back_guess(intent_id: UUID) -> bool:
     """The attempt was paid by another receipt: the money that was guessed to be its goes back into suspense. False
     where there is no guess. Raises NotEnoughMoney where the wallet has spent it."""

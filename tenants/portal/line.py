@@ -29,7 +29,7 @@ from wavu.web.access import public
 from wavu.web.security import csrf, limiter
 
 # Of account numbers that are nobody's, from one address.
-_TRIES = "10 per hour; 30 per day"
+TRIES = "10 per hour; 30 per day"
 
 _NO_ACCOUNT = N_("Enter the account number of the line. It is on your bill, or ask our team.")
 _NO_NUMBER = N_("That is not an account number. Check its digits.")
@@ -64,7 +64,7 @@ def _front() -> Storefront:
 @bp.post("/line")
 @csrf.exempt  # type: ignore[untyped-decorator]
 @limiter.limit(PRESSES)
-@limiter.limit(_TRIES, deduct_when=lambda _response: bool(g.get("unknown_line")))
+@limiter.limit(TRIES, deduct_when=lambda _response: bool(g.get("unknown_line")))
 @public(scope="tenant")
 def pay_line() -> ResponseReturnValue:
     """Guarded as the shop's form is: see ticket.py."""
@@ -84,8 +84,8 @@ def pay_line() -> ResponseReturnValue:
     if opened.ticket.shelf != front.line_digest and is_new(nonce):
         return refuse(notice=_(CHANGED))
     try:
-        asked = _Asked.read(account, phone, chosen, from_balance=request.form.get("pay") == "balance")
-    except _Wrong as wrong:
+        asked = Asked.read(account, phone, chosen, from_balance=request.form.get("pay") == "balance")
+    except Wrong as wrong:
         return refuse(**wrong.said)
     try:
         with savepoint():
@@ -97,7 +97,7 @@ def pay_line() -> ResponseReturnValue:
     return mine.keep(redirect(address(f"/w/{nonce}"), 303), nonce)
 
 
-class _Wrong(ValueError):
+class Wrong(ValueError):
     """What the customer reads, by the field of Said."""
 
     def __init__(self, **said: str) -> None:
@@ -105,7 +105,7 @@ class _Wrong(ValueError):
         self.said = said
 
 
-class _Asked(NamedTuple):
+class Asked(NamedTuple):
     """The form, read. `line_id` and `phone` are None for a purchase out of the balance."""
 
     package_id: UUID
@@ -113,32 +113,32 @@ class _Asked(NamedTuple):
     phone: Phone | None
 
     @classmethod
-    def read(cls, account: str, phone: str, chosen: str, *, from_balance: bool) -> _Asked:
-        """Raises _Wrong."""
+    def read(cls, account: str, phone: str, chosen: str, *, from_balance: bool) -> Asked:
+        """Raises Wrong."""
         try:
             package_id = UUID(chosen)
         except ValueError:
-            raise _Wrong(notice=_(CHOOSE)) from None
+            raise Wrong(notice=_(CHOOSE)) from None
         if from_balance:
             return cls(package_id, None, None)
         if not account:
-            raise _Wrong(account_error=_(_NO_ACCOUNT))
+            raise Wrong(account_error=_(_NO_ACCOUNT))
         try:
             number = read_phone(phone)
         except BadPhone as bad:
-            raise _Wrong(phone_error=_(str(bad))) from None
+            raise Wrong(phone_error=_(str(bad))) from None
         account = "".join(account.split()).replace("-", "")
         if not subscribers.is_account_number(account):
             # A slip of the finger, by its check digit: it asks about nobody.
-            raise _Wrong(account_error=_(_NO_NUMBER))
+            raise Wrong(account_error=_(_NO_NUMBER))
         found = subscribers.find_line(account)
         if found is None:
             g.unknown_line = True
-            raise _Wrong(account_error=_(_UNKNOWN))
+            raise Wrong(account_error=_(_UNKNOWN))
         return cls(package_id, found.id, number)
 
 
-def _begin(nonce: str, asked: _Asked) -> None:
+def _begin(nonce: str, asked: Asked) -> None:
     if asked.line_id is None or asked.phone is None:
         checkout.begin_with_balance(nonce=nonce, package_id=asked.package_id, held=mine.names(), channel="pppoe")
     else:
@@ -159,5 +159,7 @@ def _show(front: Storefront, said: Said) -> Response:
         "balance": money.show(has.cents, tenant.currency) if has else None,
         "state": ticket.seal(Ticket(ticket.new_nonce(), front.line_digest, None, None, None)),
         "pay_url": address("/line", mine.carried()),
+        "claim_url": address("/claim", mine.carried()),
+        "monthly_url": address("/line/monthly") if front.monthly else None,
     }
     return page("line.html", home_url=address("/"), language_links=links("/line", mine.carried()), **data)

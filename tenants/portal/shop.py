@@ -33,8 +33,8 @@ STALE = N_("This page was open for too long. Check your choice and press the but
 CHANGED = N_("The packages or prices changed while this page was open. Check your choice and press the button again.")
 FORGED = N_("We could not read that form. Choose your package again.")
 _DOWN = N_(
-    "M-Pesa is not answering at this moment. Try again in a few minutes, or pay from your M-Pesa menu to %(account)s "
-    "and show our team the message."
+    "M-Pesa is not answering at this moment, so no request may reach your phone. Choose your package all the same: the "
+    "next page says how to pay it by hand to %(account)s."
 )
 CHOOSE = N_("Choose a package.")
 _NO_PHONE = N_("Enter the M-Pesa number that pays.")
@@ -184,7 +184,8 @@ def read_phone(text: str) -> Phone:
 
 # Private characters, which no text of ours has, stand where each answer differs.
 _MARKS = {
-    name: chr(0xE100 + number) for number, name in enumerate(("state", "buy_url", "line_url", "home_url", "language"))
+    name: chr(0xE100 + number)
+    for number, name in enumerate(("state", "buy_url", "line_url", "claim_url", "home_url", "language"))
 }
 _SPLIT = re.compile("([" + "".join(_MARKS.values()) + "])")
 
@@ -200,6 +201,7 @@ def _shop(came: Arrival, front: Storefront, said: Said) -> Response:
         "state": ticket.seal(new),
         "buy_url": address("/buy", mine.carried()),
         "line_url": address("/line"),
+        "claim_url": address("/claim", here),
         "home_url": address("/", here),
         "language": next(url for _code, _name, url, current in links("/", here) if not current),
     }
@@ -228,6 +230,7 @@ def _render(front: Storefront, said: Said, filled: dict[str, str], came: Arrival
         "purse": yours.purse(has),
         "starts": shelf.until(has.free_at) if has.free_at else None,
         "line_url": filled["line_url"] if front.line_offers else None,
+        "claim_url": filled["claim_url"],
         "phone": said.phone,
         "phone_error": said.phone_error,
         "state": filled["state"],

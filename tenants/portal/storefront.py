@@ -11,7 +11,7 @@ from uuid import UUID
 from cachetools import LRUCache
 from flask import g
 
-from tenants import catalog, network
+from tenants import catalog, checkout, network
 from tenants.portal import shelf
 from wavu.tenancy import Tenant
 
@@ -25,7 +25,8 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True)
 class Storefront:
-    """`offers` are sold on hotspots and `line_offers` for lines; the digests stand for their packages and prices.
+    """`offers` are sold on hotspots and `line_offers` for lines; the digests stand for their packages and prices. For
+    those of `monthly` M-Pesa may be told to pay each month.
     `routers` are ids by log-in address, `pages` are kept by language.
 
     Pages are kept here and not beside, so that none can ever show other prices than its digest stands for.
@@ -36,6 +37,7 @@ class Storefront:
     digest: str
     line_offers: shelf.Shelf
     line_digest: str
+    monthly: shelf.Shelf
     routers: Mapping[str, UUID]
     pages: dict[str, Kept] = field(default_factory=dict)
 
@@ -58,8 +60,14 @@ def storefront() -> Storefront:
             shelf.digest(offers["hotspot"]),
             offers["pppoe"],
             shelf.digest(offers["pppoe"]),
+            _monthly(offers["pppoe"]),
             network.login_urls(),
         )
         with _lock:
             _storefronts[tenant.id] = kept
     return kept
+
+
+def _monthly(offers: shelf.Shelf) -> shelf.Shelf:
+    found = tuple(offer for offer in offers if checkout.is_monthly(offer.validity, offer.validity_count))
+    return found if found and checkout.standing_orders_offered() else ()

@@ -31,6 +31,7 @@ from wavu.web.security import csrf, limiter
 
 _WAITING = {"requested", "prompted", "checking"}
 _PROMPT_SECONDS = 75
+_PAYS_BY_HAND = {"requested", "prompted", "failed", "no_reply", "short"}
 
 
 def _checked(nonce: str) -> str:
@@ -154,6 +155,8 @@ def _show(nonce: str, notice: str | None = None, status: int = 200) -> Response:
         "from_balance": money.show(now.wallet_cents, tenant.currency) if now.wallet_cents else None,
         "spare": money.show(now.spare_cents, tenant.currency) if now.spare_cents and now.ends_at else None,
         "spend_url": address("/line", spends) if now.channel == "pppoe" else address("/", [*came.arguments(), *spends]),
+        "by_hand": _by_hand(now),
+        "claim_url": address("/claim", [*where, ("for", nonce)]),
         "state": now.state,
         "url": address(path, where),
         "status_url": f"{path}/status.json",
@@ -169,6 +172,14 @@ def _show(nonce: str, notice: str | None = None, status: int = 200) -> Response:
     )
     response.status_code = status
     return response
+
+
+def _by_hand(now: Progress) -> dict[str, str | None] | None:
+    """What to type into M-Pesa's own menu, as long as paying again is right and M-Pesa takes so much, or so little."""
+    tenant: Tenant = g.tenant
+    if now.by_hand is None or now.state not in _PAYS_BY_HAND or now.code in {"2", "3"} or not now.missing_cents:
+        return None
+    return {**now.by_hand._asdict(), "amount": money.show(now.missing_cents, tenant.currency)}
 
 
 def _origin(now: Progress) -> Arrival:

@@ -48,7 +48,8 @@ class Device(TenantRow):
 
 
 class AccountNumber(TenantRow):
-    """What a customer types at a PayBill: a subscriber's own number, or that of one purchase. Never given to others."""
+    """What a customer types at a PayBill: a subscriber's own number, or that of one purchase or standing order of
+    theirs, whose id is `purchase_id`. Never given to others."""
 
     __tablename__ = "account_number"
     __table_args__ = (

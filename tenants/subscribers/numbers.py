@@ -14,13 +14,15 @@ from tenants.subscribers.models import AccountNumber, Subscriber
 from wavu import clock, ids
 from wavu.db import db
 
-_LENGTH = 8
+# A subscriber's own is typed again and again. Purchases are many more, and use up none of those.
+_LENGTH, _PURCHASE_LENGTH = 8, 9
 # Of ten million numbers a tenant that uses a tenth meets one taken number in ten tries.
 _TRIES = 20
 
 
 class Owner(NamedTuple):
-    """Whose wallet an account number fills, and the purchase that it is for, if it is for one."""
+    """Whose wallet an account number fills, and the purchase, or the standing order, that it is for, if it is
+    for one."""
 
     subscriber_id: UUID
     purchase_id: UUID | None
@@ -40,7 +42,9 @@ def is_account_number(text: str) -> bool:
 
 
 def number_for(subscriber_id: UUID, purchase_id: UUID | None = None) -> str:
-    """The account number of a subscriber of the current tenant, or of one purchase of theirs; made on first use."""
+    """The account number of a subscriber of the current tenant, or of one purchase or standing order of theirs; made on
+    first use."""
+    length = _LENGTH if purchase_id is None else _PURCHASE_LENGTH
     mine = select(AccountNumber.number).where(
         AccountNumber.subscriber_id == subscriber_id, AccountNumber.purchase_id.is_not_distinct_from(purchase_id)
     )
@@ -48,8 +52,8 @@ def number_for(subscriber_id: UUID, purchase_id: UUID | None = None) -> str:
         known = db.session.scalar(mine)
         if known is not None:
             return known
-        digits = secrets.choice("123456789") + "".join(secrets.choice("0123456789") for _ in range(_LENGTH - 2))
-        db.session.execute(
+        digits = secrets.choice("123456789") + "".join(secrets.choice("0123456789") for _ in range(length - 2))
+        made: str | None = db.session.scalar(
             insert(AccountNumber)
             .values(
                 id=ids.new_id(),
@@ -60,7 +64,10 @@ def number_for(subscriber_id: UUID, purchase_id: UUID | None = None) -> str:
                 created_at=clock.now(),
             )
             .on_conflict_do_nothing()
+            .returning(AccountNumber.number)
         )
+        if made is not None:
+            return made
     raise RuntimeError("no free account number was found")
 
 

@@ -7,7 +7,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from tenants import mpesa, payments, payouts, reconciliation, subscribers
+from tenants import checkout, mpesa, payments, payouts, reconciliation, subscribers
+from tenants.catalog import Package
+from tenants.checkout import PaymentClaim
 from tenants.mpesa import MpesaAccount, MpesaBalance, MpesaChange
 from tenants.mpesa.changes import Asker
 from tenants.mpesa.setup import Numbers
@@ -17,6 +19,7 @@ from tenants.payouts import Who
 from tests.world import Isp, World
 from wavu import clock
 from wavu.db import TenantRow, db, transaction
+from wavu.phone import Phone
 from wavu.tenancy import tenant_scope
 
 
@@ -46,10 +49,38 @@ def _money(isp: Isp, letter: str) -> None:
         db.session.add(MpesaBalance(mpesa_account_id=account.id, as_of=clock.now(), accounts={"accounts": []}))
         reconciliation.open_case(date(2026, 11, 24), "unmatched", said.receipt, f"Who is canary-{letter}?")
         customer = subscribers.add_line(username=f"line-{letter}", password="x", name=f"Line canary-{letter}")
+        _asked(account, receipt.id, customer.id, letter)
         payments.take(
             nonce=letter * 32, subscriber_id=customer.id, method="cash", amount_cents=700,
             reference=f"slip canary-{letter}", by_id=isp.cashier.id, by=f"Cashier canary-{letter}",
         )  # fmt: skip
+
+
+def _asked(account: MpesaAccount, receipt_id: UUID, customer_id: UUID, letter: str) -> None:
+    """What customers and staff asked for: a payment looked for, a standing order, a QR code."""
+    code = mpesa.code_to_pay(
+        account, reference=f"QCANARY{letter.upper()}", amount_cents=5_000, title=f"canary-{letter}"
+    )
+    code.state, code.picture = "ready", f"picture of canary-{letter}".encode()
+    nonce = letter * 32
+    db.session.add(
+        PaymentClaim(
+            nonce=nonce, code=f"UKO7RT61{letter.upper()}W", phone="+254733000777", channel="pppoe",
+            subscriber_id=customer_id, receipt_id=receipt_id, state="used",
+        )
+    )  # fmt: skip
+    package = Package(
+        name=f"Home canary-{letter}", price_cents=150_000, validity="months", speed_down_bps=5_000_000,
+        speed_up_bps=5_000_000, sold_on_pppoe=True,
+    )  # fmt: skip
+    db.session.add(package)
+    account.standing_orders = True
+    db.session.flush()
+    order = checkout.ask_standing_order(
+        nonce=nonce, package_id=package.id, phone=Phone("+254733000777"), line_id=customer_id,
+        starts_on=date(2026, 12, 1),
+    )  # fmt: skip
+    assert checkout.receive_standing_order(order.token or "", f"canary-{letter}".encode(), None)
 
 
 def _set_up(isp: Isp, letter: str) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from tenants.mpesa import MpesaQr
 from tenants.payments.models import DeskPayment, SuspenseItem
 from tenants.payouts import Payout
 from tenants.reconciliation import DifferenceDecision
@@ -28,6 +29,7 @@ from wavu.web.security import flood
 FOREIGN: dict[str, Any] = {
     "account_id": lambda world, _: account_of(world.b),
     "change_id": lambda world, _: change_of(world.b),
+    "code_id": lambda world, _: row_of(world.b, MpesaQr),
     "invitation_id": lambda world, _: world.b.invitation_id,
     "payout_id": lambda world, _: row_of(world.b, Payout),
     # Before there was any ISP: no day is another's.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -36,23 +37,25 @@ def test_the_nightly_balance(desk: Desk) -> None:
 
 def test_a_receipt_is_proven_by_transaction_status(desk: Desk) -> None:
     line = desk.sim.pay(MSISDN, "600100", 300, "nobody")
+    known, nobodys = uuid4(), uuid4()
     with desk.inside():
-        mpesa.ask_status(desk.account_id, receipt=line.receipt)
-        mpesa.ask_status(desk.account_id, receipt="UKP1234567")
+        for _ in range(3):
+            mpesa.ask_status(desk.account_id, receipt=line.receipt, subject_id=known)
+        mpesa.ask_status(desk.account_id, receipt="UKP1234567", subject_id=nobodys)
         with pytest.raises(ValueError, match="no receipt"):
-            mpesa.ask_status(desk.account_id, receipt="UKP0000000")
+            mpesa.ask_status(desk.account_id, receipt="UKP0000000", subject_id=known)
+    assert desk.shop.rows("SELECT count(*) FROM outbox WHERE job = 'ask_status'")[0][0] in {2, 3}, "once a minute"
     desk.go()
-    told = {}
     with desk.inside():
-        for request_id, receipt in desk.shop.rows("SELECT id, receipt FROM mpesa_request"):
-            told[receipt] = mpesa.answer_to(request_id)
-    found = told[line.receipt]
-    assert found is not None
-    assert found[1] is not None
-    assert (found[1].status, found[1].receipt, found[1].amount_cents) == ("Completed", line.receipt, 30_000)
-    unknown = told["UKP1234567"]
-    assert unknown is not None
-    assert (unknown[0].code, unknown[1]) == ("2033", None)
+        (found,), (unknown,) = mpesa.answers_about(known), mpesa.answers_about(nobodys)
+    told = found.transaction
+    assert told is not None
+    assert (told.status, told.receipt, told.amount_cents) == ("Completed", line.receipt, 30_000)
+    assert (told.payer or "").startswith(MSISDN)
+    assert (found.account_id, found.denies) == (desk.account_id, False)
+    assert (unknown.transaction, unknown.denies) == (None, True)
+    with desk.shop.app.app_context(), tenant_scope(desk.shop.world.b.id), transaction():
+        assert mpesa.answers_about(known) == []
 
 
 def test_pictures_and_names_come_at_once(desk: Desk) -> None:

@@ -304,7 +304,13 @@ def test_status_result() -> None:
     found = _read(STATUS)
     assert (found.code, found.receipt, found.originator_conversation_id) == ("0", None, "3213-416199-2")
     assert initiator.transaction_in(found) == initiator.Transaction(
-        "Completed", "MBN31H462N", 30_000, 2240, "3211-416020-3", datetime(2018, 2, 23, 2, 41, 12, tzinfo=UTC)
+        "Completed",
+        "MBN31H462N",
+        30_000,
+        2240,
+        "3211-416020-3",
+        datetime(2018, 2, 23, 2, 41, 12, tzinfo=UTC),
+        "600310 - Safaricom333",
     )
     assert found.items["DebitPartyName"] == ["600310 - Safaricom333", "254708374149 - John Doe"]
     assert "TransactionReason" not in found.items

@@ -48,6 +48,8 @@ ACTIONS: dict[str, tuple[str, str]] = {
     "mpesa.organisation_confirmed": (N_("M-Pesa account confirmed as ours"), "%(name)s"),
     "mpesa.trial_paid": (N_("KES 1 asked for, to try an M-Pesa account"), "%(account)s"),
     "mpesa.account_used": (N_("M-Pesa account takes payments"), "%(account)s"),
+    "mpesa.standing_orders_on": (N_("Standing orders turned on"), "%(account)s"),
+    "mpesa.standing_orders_off": (N_("Standing orders turned off"), "%(account)s"),
     "mpesa.change_asked": (N_("Change of where M-Pesa payments go asked for"), N_("From %(before)s to %(account)s")),
     "mpesa.change_made": (N_("Change of where M-Pesa payments go took effect"), "%(account)s"),
     "mpesa.change_cancelled": (N_("Change of where M-Pesa payments go cancelled"), "%(account)s"),
