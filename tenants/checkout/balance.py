@@ -7,7 +7,8 @@ a purchase, 128 random bits that only its own browser was given, sees and spends
 not used, and never the rest of that wallet.
 
 What came in for a purchase: each payment of its own prompts, and each payment made by hand to its own account number.
-Spending it moves it to the new purchase, where it stays, for the same browser, if that one is not bought.
+Spending it moves it to the new purchase, where it stays, for the same browser, if that one is not bought. What
+promotional credit has paid of a price leaves as much of the money that came in for it.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ def came_in(purchase: str) -> str:
 
 
 # What of it, and of what was moved to the purchase `p` from others, that purchase has not used.
-_UNUSED = f"""(greatest(0, {came_in("p")} + p.wallet_cents - CASE p.state WHEN 'bought' THEN p.price_cents ELSE 0 END)
-    - p.moved_cents)"""
+_UNUSED = f"""(greatest(0, {came_in("p")} + p.wallet_cents
+    - CASE p.state WHEN 'bought' THEN p.price_cents - p.promo_cents ELSE 0 END) - p.moved_cents)"""
 # In a statement that has `mine`: the purchases whose names somebody holds. One row for each wallet that they paid into.
 PURSES = f"""
     SELECT w.subscriber_id, least(a.balance_cents, w.cents) AS cents, (
@@ -61,7 +62,13 @@ PURSES = f"""
     WHERE least(a.balance_cents, w.cents) > 0
 """  # noqa: S608 - no value of anybody's is in it
 MINE = "SELECT * FROM purchase WHERE tenant_id = app.tenant_id() AND nonce = ANY(:nonces)"
-_BALANCES = text(f"WITH mine AS ({MINE}) {PURSES} ORDER BY cents DESC, subscriber_id LIMIT 1").bindparams(
+# With what those renewed by themselves, at their holder's wish.
+MINE_RENEWED = f"""
+    {MINE} UNION SELECT p.* FROM purchase o JOIN renewal r ON r.tenant_id = o.tenant_id AND r.purchase_id = o.id
+    JOIN purchase p ON p.tenant_id = r.tenant_id AND p.renewal_id = r.id
+    WHERE o.tenant_id = app.tenant_id() AND o.nonce = ANY(:nonces)
+"""  # noqa: S608 - no value of anybody's is in it
+_BALANCES = text(f"WITH mine AS ({MINE}) {PURSES} ORDER BY cents DESC, subscriber_id").bindparams(
     bindparam("nonces", type_=ARRAY(Text))
 )
 
@@ -78,6 +85,12 @@ def balance_of(nonces: Collection[str], channel: str) -> Balance | None:
     """The greatest balance that the holder of these names has for a channel; None for nothing."""
     found = db.session.execute(_BALANCES, {"nonces": list(nonces), "channel": channel}).first()
     return None if found is None else Balance._make(found)
+
+
+def balance_in(nonces: Collection[str], channel: str, subscriber_id: UUID) -> int:
+    """What the holder of these names may spend for a channel out of one customer's wallet, in cents."""
+    rows = db.session.execute(_BALANCES, {"nonces": list(nonces), "channel": channel}).all()
+    return next((row.cents for row in rows if row.subscriber_id == subscriber_id), 0)
 
 
 _PARTS = text(f"""

@@ -171,6 +171,8 @@ def _arrived(settled: Settled | None) -> None:
     named = settled.intent.purchase_id if settled.intent is not None else settled.purchase_id
     if named is None or not _complete(named):
         fulfilment.money_arrived(settled.subscriber_id)
+    else:
+        fulfilment.try_renewals(settled.subscriber_id)
     failpoint("cp11.after")
     failpoint_at_commit(db.session(), "cp12")
 
@@ -219,7 +221,7 @@ def _complete(purchase_id: UUID) -> bool:
     if purchase is None or purchase.state != "open":
         return False
     try:
-        fulfilment.buy(purchase)
+        fulfilment.buy(purchase, promo_pays=True)
     except NotEnoughMoney:
         return False
     return True
