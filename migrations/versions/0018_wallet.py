@@ -135,14 +135,14 @@ def _renewals() -> None:
         -- squawk-ignore require-concurrent-index-creation
         CREATE INDEX ix_purchase_renewal ON purchase (tenant_id, renewal_id) WHERE renewal_id IS NOT NULL;
 
-        -- Where a right ends earlier than was foreseen, its renewal is looked at now.
+        -- Where a right ends earlier than was foreseen, its renewal is looked at as soon as it runs.
         CREATE FUNCTION app.renewal_sooner() RETURNS trigger LANGUAGE plpgsql
         SET search_path = pg_catalog, public AS $$
         BEGIN
-            UPDATE public.renewal SET check_at = least(check_at, now())
+            UPDATE public.renewal SET check_at = least(check_at, NEW.starts_at)
                 WHERE tenant_id = NEW.tenant_id AND state = 'on' AND subscriber_id = NEW.subscriber_id
                 AND channel = NEW.service;
-            UPDATE public.renewal SET check_at = least(check_at, now())
+            UPDATE public.renewal SET check_at = least(check_at, NEW.starts_at)
                 WHERE tenant_id = NEW.tenant_id AND state = 'on' AND subscriber_id <> NEW.subscriber_id
                 AND channel = NEW.service AND mac = (SELECT p.mac FROM public.purchase p
                     WHERE p.tenant_id = NEW.tenant_id AND p.id = NEW.purchase_id);

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 from tenants import ledger
 from tenants.checkout.balance import MINE_RENEWED, PURSES
 from tenants.checkout.renewals import GRACE
+from tenants.subscribers import Subscriber
 from wavu import clock
 from wavu.db import db
 from wavu.tenancy import current_tenant
@@ -64,6 +65,56 @@ def movements(subscriber_id: UUID, *, before: UUID | None = None, limit: int = 5
         "page": limit,
     }
     return [Movement(*row) for row in db.session.execute(_MOVEMENTS, values)]
+
+
+class Overview(NamedTuple):
+    """A customer's money as staff see it. `grants` are what there is of credit, `renewals` those that are on or have
+    ended lately, `packages` what they can be sold; each as rows of the database, instants as such."""
+
+    number: str | None
+    wallet_cents: int
+    promo_cents: int
+    most_promo_cents: int | None
+    grants: list[dict[str, Any]]
+    renewals: list[dict[str, Any]]
+    packages: list[dict[str, Any]]
+
+
+_OVERVIEW = text("""
+    SELECT (SELECT number FROM account_number WHERE tenant_id = app.tenant_id() AND subscriber_id = :of
+            AND purchase_id IS NULL),
+        (SELECT coalesce(sum(balance_cents), 0)::bigint FROM ledger_account WHERE tenant_id = app.tenant_id()
+            AND code = :wallet),
+        (SELECT coalesce(sum(balance_cents), 0)::bigint FROM ledger_account WHERE tenant_id = app.tenant_id()
+            AND code = :promo),
+        (SELECT most_cents FROM promo_setting WHERE tenant_id = app.tenant_id()),
+        (SELECT jsonb_agg(g ORDER BY g.id DESC) FROM (SELECT id, amount_cents, left_cents, expired_cents, reason,
+            expires_at, granted_by, created_at FROM promo_grant
+            WHERE tenant_id = app.tenant_id() AND subscriber_id = :of ORDER BY id DESC LIMIT 10) g),
+        (SELECT jsonb_agg(r ORDER BY r.id DESC) FROM (SELECT r.id, r.channel, r.mac, r.state, r.said, r.set_by,
+            r.agreed_cents, r.tried_at, r.check_at, k.name, k.price_cents
+            FROM renewal r JOIN package k ON k.tenant_id = r.tenant_id AND k.id = r.package_id
+            WHERE r.tenant_id = app.tenant_id() AND r.subscriber_id = :of ORDER BY r.id DESC LIMIT 5) r),
+        (SELECT jsonb_agg(k ORDER BY k.position, k.price_cents, k.id) FROM (SELECT id, name, price_cents, position
+            FROM package k WHERE k.tenant_id = app.tenant_id() AND k.on_sale
+            AND CASE WHEN :has_line THEN k.sold_on_pppoe ELSE k.sold_on_hotspot END) k)
+    """).bindparams(bindparam("of", type_=Uuid))
+_INSTANTS = ("expires_at", "created_at", "tried_at", "check_at")
+
+
+def overview(subscriber: Subscriber) -> Overview:
+    """In one statement."""
+    of = subscriber.id
+    values = {
+        "of": of, "wallet": ledger.wallet(of), "promo": ledger.promo(of), "has_line": subscriber.username is not None,
+    }  # fmt: skip
+    row = db.session.execute(_OVERVIEW, values).one()
+    lists = ([_read(each) for each in found or []] for found in row[4:])
+    return Overview(*row[:4], *lists)
+
+
+def _read(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {name: datetime.fromisoformat(row[name]) for name in _INSTANTS if row.get(name)}
 
 
 class Event(NamedTuple):

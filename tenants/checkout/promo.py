@@ -170,7 +170,7 @@ def expire() -> int:
     return ended
 
 
-def list_grants(subscriber_id: UUID, limit: int = 50) -> list[PromoGrant]:
-    """A customer's, newest first."""
-    query = select(PromoGrant).where(PromoGrant.subscriber_id == subscriber_id).order_by(PromoGrant.id.desc())
-    return list(db.session.scalars(query.limit(limit)))
+def list_grants(*, before: UUID | None = None, limit: int = 50) -> list[PromoGrant]:
+    """The current tenant's, newest first, paged by key: pass the last one's id as `before`."""
+    query = select(PromoGrant).order_by(PromoGrant.id.desc()).limit(limit)
+    return list(db.session.scalars(query if before is None else query.where(PromoGrant.id < before)))

@@ -262,7 +262,9 @@ def put_due() -> None:
     due = select(Renewal.id, Renewal.check_at).where(Renewal.state == "on", Renewal.check_at <= clock.now())
     for renewal_id, check_at in db.session.execute(due.order_by(Renewal.check_at).limit(_AT_ONCE)).all():
         payload = {"renewal_id": str(renewal_id)}
-        outbox.put(Queue.SETTLEMENT, "renew_package", f"{renewal_id}:{check_at.isoformat()}", payload)
+        # The same job where the last one has not come by yet; another one in an hour, should it have gone astray.
+        key = f"{renewal_id}:{check_at.isoformat()}:{clock.now():%Y%m%dT%H}"
+        outbox.put(Queue.SETTLEMENT, "renew_package", key, payload)
 
 
 def renew(renewal_id: UUID) -> None:

@@ -159,5 +159,6 @@ def _show(front: Storefront, said: Said) -> Response:
         "balance": money.show(has.cents, tenant.currency) if has else None,
         "state": ticket.seal(Ticket(ticket.new_nonce(), front.line_digest, None, None, None)),
         "pay_url": address("/line", mine.carried()),
+        "mine_url": address("/mine", mine.carried()) if names else None,
     }
     return page("line.html", home_url=address("/"), language_links=links("/line", mine.carried()), **data)

@@ -154,6 +154,7 @@ def _show(nonce: str, notice: str | None = None, status: int = 200) -> Response:
         "from_balance": money.show(now.wallet_cents, tenant.currency) if now.wallet_cents else None,
         "spare": money.show(now.spare_cents, tenant.currency) if now.spare_cents and now.ends_at else None,
         "spend_url": address("/line", spends) if now.channel == "pppoe" else address("/", [*came.arguments(), *spends]),
+        "mine_url": address("/mine", [("with", nonce)]) if now.ends_at else None,
         "state": now.state,
         "url": address(path, where),
         "status_url": f"{path}/status.json",
