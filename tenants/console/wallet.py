@@ -128,7 +128,8 @@ def _move_row(each: Movement) -> dict[str, Any]:
 
 
 def _renewal_row(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"said": _(SAID[row["said"]]) if row["said"] else None, "on": row["state"] == "on"}
+    words = SAID.get(row.pop("said"))
+    return row | {"said": _(words) if words else None, "on": row["state"] == "on"}
 
 
 @bp.post("/money/customers/<uuid:subscriber_id>/renew")

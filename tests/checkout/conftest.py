@@ -39,6 +39,7 @@ class Office(NamedTuple):
     phone_id: UUID
     month_id: UUID
     day_id: UUID
+    line_day_id: UUID
 
     @contextmanager
     def at(self, instant: datetime = NOON) -> Iterator[None]:
@@ -117,7 +118,7 @@ class Office(NamedTuple):
                 setattr(found, name, value)
 
 
-def _open(app: Flask, isp: Isp) -> Office:
+def open_office(app: Flask, isp: Isp) -> Office:
     with clock.fixed(NOON), app.app_context(), tenant_scope(isp.id), transaction():
         speeds = {"speed_down_bps": 5_000_000, "speed_up_bps": 2_000_000}
         month = Package(
@@ -125,17 +126,21 @@ def _open(app: Flask, isp: Isp) -> Office:
             sold_on_pppoe=True, **speeds,
         )  # fmt: skip
         day = Package(id=ids.new_id(), name="1 day", price_cents=5_000, validity="days", **speeds)
-        db.session.add_all([month, day])
+        home_day = Package(
+            id=ids.new_id(), name="Home day", price_cents=3_000, validity="days", sold_on_hotspot=False,
+            sold_on_pppoe=True, **speeds,
+        )  # fmt: skip
+        db.session.add_all([month, day, home_day])
         line = subscribers.add_line(username="kamau", password="siri", name="Kamau")
         phone = subscribers.by_phone(Phone.parse("0712345678"))
         db.session.flush()
-        return Office(app, isp, line.id, phone.id, month.id, day.id)
+        return Office(app, isp, line.id, phone.id, month.id, day.id, home_day.id)
 
 
 @pytest.fixture
 def other(app: Flask, world: World) -> Office:
     """B, with the same customers, who have money and a renewal that is due when A's are."""
-    made = _open(app, world.b)
+    made = open_office(app, world.b)
     with made.at():
         made.pays_in(made.line_id, 450_000)
         made.buys(made.line_id, made.month_id)
@@ -146,4 +151,4 @@ def other(app: Flask, world: World) -> Office:
 
 @pytest.fixture
 def office(app: Flask, world: World, other: Office) -> Office:
-    return _open(app, world.a)
+    return open_office(app, world.a)
