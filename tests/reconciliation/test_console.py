@@ -217,7 +217,7 @@ def test_exports(world: World, owner: Browser) -> None:
     assert [row[1] for row in rows] == [line[1] for line in lines]
     assert [row[2] for row in rows[1:]] == ["10", "20", "30", "40", "50", "12.34"]
     sums = sheet(owner.get(CONSOLE_HOST, f"/money/reports/packages.xlsx?{RANGE}").data)
-    assert sums[1] == ["1 hour", "1", "10"]
+    assert sums[1] == ["1 hour", "1", "10", "0"], "none of it was promotional credit"
     assert trail(world.a)[0] == "books.report_exported"
 
 
