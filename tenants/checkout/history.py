@@ -133,8 +133,9 @@ class Event(NamedTuple):
 
 
 class Spending(NamedTuple):
-    """`otherwise_cents` is what the sum of all events and `balance_cents` differ by: moved to purchases of other names,
-    or used by staff."""
+    """`otherwise_cents` is what the sum of all events and `balance_cents` differ by: moved to or from purchases of
+    other names, or used by staff. Where it came from elsewhere it was there before the first event, and where it went,
+    it is not in what was left after any."""
 
     events: tuple[Event, ...]
     balance_cents: int
@@ -192,9 +193,11 @@ def spending(
     rows = db.session.execute(_SPENDING, values).all()
     if not rows:
         return Spending((), 0, 0)
-    size = len(Event._fields)
+    otherwise, size = rows[0].balance_cents - rows[0].sum_cents, len(Event._fields)
+    events = (Event._make(row[:size]) for row in rows)
+    came = max(0, otherwise)
     return Spending(
-        tuple(Event._make(row[:size]) for row in rows), rows[0].balance_cents, rows[0].balance_cents - rows[0].sum_cents
+        tuple(each._replace(after_cents=each.after_cents + came) for each in events), rows[0].balance_cents, otherwise
     )
 
 

@@ -251,7 +251,9 @@ def promo_limit() -> ResponseReturnValue:
 @bp.get("/money/desk/sell/<uuid:subscriber_id>")
 @needs("payments.take")
 def sell(subscriber_id: UUID) -> ResponseReturnValue:
-    return _sell_page(subscribers.get(subscriber_id), SellForm(nonce=ids.new_token()[:32], method="cash"), 200)
+    customer, offers = subscribers.get(subscriber_id), sales.offered(subscriber_id)
+    method = "cash" if offers and offers[0].due_cents else "balance"
+    return _sell_page(customer, SellForm(nonce=ids.new_token()[:32], method=method), 200)
 
 
 @bp.post("/money/desk/sell/<uuid:subscriber_id>")
