@@ -18,6 +18,7 @@ class Clock(NamedTuple):
 
 CLOCKS = (
     Clock("end_expired_sessions", 15, Queue.NETWORK),
+    Clock("look_after_wallets", 60, Queue.BULK),
     Clock("ask_balances", 86_400, Queue.BULK),
     Clock("look_for_silence", 300, Queue.BULK),
     Clock("pull_since_last", 900, Queue.BULK),

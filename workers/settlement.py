@@ -95,3 +95,23 @@ def ask_balances(_: dict[str, Any]) -> None:
                 if mpesa.initiator_of(account.id) is not None:
                     mpesa.ask_balance(account.id, f"{now:%Y%m%d}")
             mpesa.watch_passwords(now)
+
+
+def look_after_wallets(_: dict[str, Any]) -> None:
+    """A clock of the platform: has packages renewed whose time it is, and credit that has ended taken off. Twice names
+    the same jobs."""
+    now = clock.now()
+    for tenant_id in checkout.renewals.tenants_with_wallet_work(now):
+        with visiting(tenant_id):
+            checkout.renewals.put_due()
+            outbox.put(Queue.BULK, "expire_promo", f"{now:%Y%m%dT%H%M}", {})
+
+
+def renew_package(event: dict[str, Any]) -> None:
+    """Pays the next period of a package from the wallet, exactly once, if it is time. Twice changes nothing."""
+    checkout.renewals.renew(UUID(event["renewal_id"]))
+
+
+def expire_promo(_: dict[str, Any]) -> None:
+    """Takes off promotional credit that has ended, each grant once. Twice finds nothing."""
+    checkout.promo.expire()

@@ -48,7 +48,7 @@ def _row(line: Transaction, clock: Clock, knobs: Knobs, off_by: int) -> list[str
     details, reason = _WORDS[line.kind, line.till is not None]
     return [
         line.receipt, at, at, f"{details} {other}{account}", "Completed", paid_in, withdrawn,
-        _money(line.balance, knobs), "true", reason, other, line.linked, line.reference,
+        _money(line.balance + amount - line.amount, knobs), "true", reason, other, line.linked, line.reference,
     ]  # fmt: skip
 
 

@@ -2,9 +2,11 @@
 
 Promises: a press of the button is one purchase; each paid purchase has exactly one entitlement; money that cannot buy
 lies in the wallet, in sight of whom balance.py says and of nobody else; what is bought while another package of the
-same device or line runs begins when that one is over.
+same device or line runs begins when that one is over; a package that renews itself is paid once per period, whole or
+not at all; promotional credit is spent before money and never leaves.
 """
 
+from tenants.checkout import history, promo, renewals, sales
 from tenants.checkout.balance import Balance
 from tenants.checkout.claims import (
     NoCode,
@@ -15,9 +17,9 @@ from tenants.checkout.claims import (
     purchase_of,
     settle_status,
 )
-from tenants.checkout.fulfilment import give_back, money_arrived
+from tenants.checkout.fulfilment import give_back, money_arrived, try_renewals
 from tenants.checkout.holdings import Held, Holdings, holdings
-from tenants.checkout.models import PaymentClaim, Purchase, StandingOrder
+from tenants.checkout.models import DeskSale, PaymentClaim, PromoGrant, Purchase, Renewal, StandingOrder
 from tenants.checkout.progress import ByHand, Progress, progress
 from tenants.checkout.purchases import (
     AlreadyBought,
@@ -58,6 +60,7 @@ __all__ = [
     "AlreadyBought",
     "Balance",
     "ByHand",
+    "DeskSale",
     "Held",
     "Holdings",
     "NoBalance",
@@ -68,8 +71,10 @@ __all__ = [
     "NotReady",
     "PaymentClaim",
     "Progress",
+    "PromoGrant",
     "PromptOpen",
     "Purchase",
+    "Renewal",
     "StandingOrder",
     "TooManyClaims",
     "TooManyOrders",
@@ -86,6 +91,7 @@ __all__ = [
     "first_days",
     "give_back",
     "hand_back",
+    "history",
     "holdings",
     "is_monthly",
     "list_standing_orders",
@@ -93,8 +99,11 @@ __all__ = [
     "match_unmatched",
     "money_arrived",
     "progress",
+    "promo",
     "purchase_of",
     "receive_standing_order",
+    "renewals",
+    "sales",
     "send_standing_order",
     "settle_callback",
     "settle_query",
@@ -104,5 +113,6 @@ __all__ = [
     "standing_order_state",
     "standing_orders_offered",
     "try_again",
+    "try_renewals",
     "use_on",
 ]

@@ -9,7 +9,8 @@ not used, and never the rest of that wallet.
 What came in for a purchase: each payment of its own prompts, and each payment made by hand to its own account number.
 What was paid by hand to a subscriber's own number came in for no purchase: its payer may claim it (claims.py), and then
 holds the claim's name.
-Spending it moves it to the new purchase, where it stays, for the same browser, if that one is not bought.
+Spending it moves it to the new purchase, where it stays, for the same browser, if that one is not bought. What
+promotional credit has paid of a price leaves as much of the money that came in for it.
 """
 
 from __future__ import annotations
@@ -50,13 +51,19 @@ def came_in(purchase: str) -> str:
 
 
 # What of it, and of what was moved to the purchase `p` from others, that purchase has not used.
-_UNUSED = f"""(greatest(0, {came_in("p")} + p.wallet_cents - CASE p.state WHEN 'bought' THEN p.price_cents ELSE 0 END)
-    - p.moved_cents)"""
-# The beginning of a statement: the purchases and the claims whose names somebody holds.
-HELD = """WITH mine AS (SELECT * FROM purchase WHERE tenant_id = app.tenant_id() AND nonce = ANY(:nonces)), claims AS (
-    SELECT * FROM payment_claim WHERE tenant_id = app.tenant_id() AND nonce = ANY(:nonces) AND channel = :channel
-    AND cents > moved_cents)"""
-# In such a statement: what they brought into each wallet.
+_UNUSED = f"""(greatest(0, {came_in("p")} + p.wallet_cents
+    - CASE p.state WHEN 'bought' THEN p.price_cents - p.promo_cents ELSE 0 END) - p.moved_cents)"""
+# What somebody holds the names of: purchases, with those that renewed themselves at their holder's wish, and claims.
+MINE = "SELECT * FROM purchase WHERE tenant_id = app.tenant_id() AND nonce = ANY(:nonces)"
+MINE_RENEWED = f"""
+    {MINE} UNION SELECT p.* FROM purchase o JOIN renewal r ON r.tenant_id = o.tenant_id AND r.purchase_id = o.id
+    JOIN purchase p ON p.tenant_id = r.tenant_id AND p.renewal_id = r.id
+    WHERE o.tenant_id = app.tenant_id() AND o.nonce = ANY(:nonces)
+"""  # noqa: S608 - no value of anybody's is in it
+CLAIMS = "SELECT * FROM payment_claim WHERE tenant_id = app.tenant_id() AND nonce = ANY(:nonces) AND channel = :channel"
+# The beginning of a statement.
+HELD = f"WITH mine AS ({MINE}), claims AS ({CLAIMS})"
+# In a statement that has `mine` and `claims`: one row for each wallet that they brought money into.
 PURSES = f"""
     SELECT w.subscriber_id, least(a.balance_cents, w.cents) AS cents, (
         SELECT phone FROM (SELECT i.id, i.phone, p.subscriber_id AS s FROM payment_intent i
@@ -69,7 +76,7 @@ PURSES = f"""
     JOIN ledger_account a ON a.tenant_id = app.tenant_id() AND a.code = 'liab:wallet:' || w.subscriber_id
     WHERE least(a.balance_cents, w.cents) > 0
 """  # noqa: S608 - no value of anybody's is in it
-_BALANCES = text(f"{HELD} {PURSES} ORDER BY cents DESC, subscriber_id LIMIT 1").bindparams(
+_BALANCES = text(f"{HELD} {PURSES} ORDER BY cents DESC, subscriber_id").bindparams(
     bindparam("nonces", type_=ARRAY(Text))
 )
 
@@ -86,6 +93,12 @@ def balance_of(nonces: Collection[str], channel: str) -> Balance | None:
     """The greatest balance that the holder of these names has for a channel; None for nothing."""
     found = db.session.execute(_BALANCES, {"nonces": list(nonces), "channel": channel}).first()
     return None if found is None else Balance._make(found)
+
+
+def balance_in(nonces: Collection[str], channel: str, subscriber_id: UUID) -> int:
+    """What the holder of these names may spend for a channel out of one customer's wallet, in cents."""
+    rows = db.session.execute(_BALANCES, {"nonces": list(nonces), "channel": channel}).all()
+    return next((row.cents for row in rows if row.subscriber_id == subscriber_id), 0)
 
 
 _PARTS = text(f"""

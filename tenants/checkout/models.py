@@ -26,7 +26,11 @@ class Purchase(TenantRow):
         CheckConstraint("channel IN ('hotspot', 'pppoe')", name="channel"),
         CheckConstraint("wallet_cents BETWEEN 0 AND price_cents", name="wallet_cents"),
         CheckConstraint("moved_cents >= 0", name="moved_cents"),
+        CheckConstraint("promo_cents BETWEEN 0 AND price_cents", name="promo_cents"),
         ForeignKeyConstraint(["tenant_id", "router_id"], ["router.tenant_id", "router.id"], name="fk_purchase_router"),
+        ForeignKeyConstraint(
+            ["tenant_id", "renewal_id"], ["renewal.tenant_id", "renewal.id"], name="fk_purchase_renewal", use_alter=True
+        ),
     )
 
     nonce: Mapped[str]
@@ -37,6 +41,8 @@ class Purchase(TenantRow):
     # So much was moved here from what earlier purchases had not used; and so much was moved on to later ones.
     wallet_cents: Mapped[int] = mapped_column(default=0)
     moved_cents: Mapped[int] = mapped_column(default=0)
+    # So much of the price was promotional credit, and no money.
+    promo_cents: Mapped[int] = mapped_column(default=0)
     terms: Mapped[dict[str, Any]]
     mac: Mapped[str | None]
     router_id: Mapped[UUID | None]
@@ -44,6 +50,9 @@ class Purchase(TenantRow):
     original_url: Mapped[str | None]
     state: Mapped[str] = mapped_column(default="open")
     bought_at: Mapped[datetime | None]
+    # What renewed it by itself, and the key under which that period is paid once.
+    renewal_id: Mapped[UUID | None]
+    posting_key: Mapped[str | None]
 
 
 class PaymentClaim(TenantRow):
@@ -151,3 +160,118 @@ class StandingOrderEvent(TenantRow):
     peer: Mapped[str | None]
     outcome: Mapped[str | None]
     processed_at: Mapped[datetime | None]
+
+
+class PromoSetting(TenantRow):
+    """How much promotional credit may be granted at once, in cents."""
+
+    __tablename__ = "promo_setting"
+    __table_args__ = (UniqueConstraint("tenant_id"), CheckConstraint("most_cents >= 0", name="most"))
+
+    most_cents: Mapped[int]
+
+
+class PromoGrant(TenantRow):
+    """Promotional credit that staff gave a customer. What is left of all of a customer's is what the ledger holds."""
+
+    __tablename__ = "promo_grant"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "nonce", name="uq_promo_grant_nonce"),
+        CheckConstraint(
+            "left_cents >= 0 AND expired_cents >= 0 AND left_cents + expired_cents <= amount_cents", name="left"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "subscriber_id"], ["subscriber.tenant_id", "subscriber.id"], name="fk_promo_grant_subscriber"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "transaction_id"],
+            ["ledger_transaction.tenant_id", "ledger_transaction.id"],
+            name="fk_promo_grant_transaction",
+        ),
+    )
+
+    nonce: Mapped[str]
+    subscriber_id: Mapped[UUID]
+    amount_cents: Mapped[int]
+    left_cents: Mapped[int]
+    expired_cents: Mapped[int] = mapped_column(default=0)
+    reason: Mapped[str]
+    expires_at: Mapped[datetime]
+    granted_by_id: Mapped[UUID]
+    granted_by: Mapped[str]
+    transaction_id: Mapped[UUID]
+
+
+class PromoUse(TenantRow):
+    """How much of a grant paid for a purchase; below zero where that was taken back."""
+
+    __tablename__ = "promo_use"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["tenant_id", "grant_id"], ["promo_grant.tenant_id", "promo_grant.id"], name="fk_promo_use_grant"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "purchase_id"], ["purchase.tenant_id", "purchase.id"], name="fk_promo_use_purchase"
+        ),
+    )
+
+    grant_id: Mapped[UUID]
+    purchase_id: Mapped[UUID]
+    amount_cents: Mapped[int]
+
+
+class Renewal(TenantRow):
+    """A package that a customer's wallet pays again, for one line or one device, until somebody switches it off.
+
+    `purchase_id` is the purchase whose holder switched it on; None where staff did (`set_by`). It costs no more than
+    `agreed_cents`. `said` is why it waits while it is on, or why it is off.
+    """
+
+    __tablename__ = "renewal"
+    __table_args__ = (
+        CheckConstraint("channel IN ('hotspot', 'pppoe')", name="channel"),
+        CheckConstraint("state IN ('on', 'off')", name="state"),
+        ForeignKeyConstraint(
+            ["tenant_id", "subscriber_id"], ["subscriber.tenant_id", "subscriber.id"], name="fk_renewal_subscriber"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "package_id"], ["package.tenant_id", "package.id"], name="fk_renewal_package"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "purchase_id"], ["purchase.tenant_id", "purchase.id"], name="fk_renewal_purchase"
+        ),
+    )
+
+    subscriber_id: Mapped[UUID]
+    package_id: Mapped[UUID]
+    channel: Mapped[str]
+    mac: Mapped[str | None]
+    purchase_id: Mapped[UUID | None]
+    agreed_cents: Mapped[int]
+    state: Mapped[str] = mapped_column(default="on")
+    said: Mapped[str | None]
+    set_by: Mapped[str | None]
+    check_at: Mapped[datetime]
+    tried_at: Mapped[datetime | None]
+
+
+class DeskSale(TenantRow):
+    """A package that staff sold; `payment_id` is what was taken for it at the desk, if anything was."""
+
+    __tablename__ = "desk_sale"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "number", name="uq_desk_sale_number"),
+        UniqueConstraint("tenant_id", "purchase_id", name="uq_desk_sale_purchase"),
+        ForeignKeyConstraint(
+            ["tenant_id", "purchase_id"], ["purchase.tenant_id", "purchase.id"], name="fk_desk_sale_purchase"
+        ),
+        ForeignKeyConstraint(
+            ["tenant_id", "payment_id"], ["desk_payment.tenant_id", "desk_payment.id"], name="fk_desk_sale_payment"
+        ),
+    )
+
+    number: Mapped[int]
+    purchase_id: Mapped[UUID]
+    payment_id: Mapped[UUID | None]
+    sold_by_id: Mapped[UUID]
+    sold_by: Mapped[str]

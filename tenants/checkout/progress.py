@@ -100,6 +100,7 @@ _PROGRESS = (
         _ACCOUNT.kind, _RIGHT.starts_at, _RIGHT.ends_at, _RIGHT.activated_at, _TENANT.name,
         _BROUGHT.label("came_in_cents"), _IN_WALLET.label("in_wallet_cents"), _OWN_NUMBER.label("own_number"),
     )
+    .add_columns(_BOUGHT.promo_cents)
     .join(_TENANT.id.table, _TENANT.id == _BOUGHT.tenant_id)
     .outerjoin(_LATEST, true())
     .outerjoin(
@@ -158,7 +159,8 @@ def _by_hand(found: Row[Any]) -> ByHand | None:
 def _money(found: Row[Any]) -> tuple[int, int]:
     """(spare, missing) cents."""
     if found.purchase_state == "bought":
-        unused = max(0, found.came_in_cents + found.wallet_cents - found.price_cents) - found.moved_cents
+        paid_cents = found.price_cents - found.promo_cents
+        unused = max(0, found.came_in_cents + found.wallet_cents - paid_cents) - found.moved_cents
         return max(0, min(found.in_wallet_cents, unused)), 0
     here = max(0, min(found.in_wallet_cents, found.came_in_cents + found.wallet_cents - found.moved_cents))
     return here, whole_shillings(found.price_cents - here)

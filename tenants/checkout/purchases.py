@@ -174,6 +174,8 @@ def arrived(settled: Settled | None) -> None:
     named = settled.intent.purchase_id if settled.intent is not None else settled.purchase_id
     if named is None or not (_complete(named) or standing.renew(named)):
         fulfilment.money_arrived(settled.subscriber_id)
+    else:
+        fulfilment.try_renewals(settled.subscriber_id)
     failpoint("cp11.after")
     failpoint_at_commit(db.session(), "cp12")
 
@@ -222,7 +224,7 @@ def _complete(purchase_id: UUID) -> bool:
     if purchase is None or purchase.state != "open":
         return False
     try:
-        fulfilment.buy(purchase)
+        fulfilment.buy(purchase, promo_pays=True)
     except NotEnoughMoney:
         return False
     return True

@@ -1,6 +1,6 @@
 """Surface: an ISP's owner and staff run their business. Runs in the scope of the ISP they chose."""
 
-from tenants.console import books, desk, initiators, money, payouts, posters, standing
+from tenants.console import books, desk, initiators, money, payouts, posters, standing, wallet
 from tenants.console import mpesa as mpesa_pages
 from tenants.console.blueprint import bp
 from tenants.console.pages import suspended_page
@@ -16,4 +16,5 @@ __all__ = [
     "posters",
     "standing",
     "suspended_page",
+    "wallet",
 ]

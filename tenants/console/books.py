@@ -16,6 +16,7 @@ from flask_babel import gettext as _
 from tenants import mpesa, reconciliation
 from tenants.console.blueprint import bp
 from tenants.console.money import SOURCES
+from tenants.console.proof import prove_first
 from tenants.reconciliation import Difference, Payment
 from wavu import audit, clock, spreadsheet, texts
 from wavu.db import savepoint, transaction
@@ -82,6 +83,7 @@ HEADINGS = {
     "branches": N_("Branch"),
     "shortcodes": N_("Shortcode"),
     "collectors": N_("Taken by"),
+    "promo": N_("Given by"),
     "sources": N_("How"),
 }
 TITLES = {
@@ -90,6 +92,7 @@ TITLES = {
     "branches": N_("By branch"),
     "shortcodes": N_("By shortcode"),
     "collectors": N_("By collector"),
+    "promo": N_("Promotional credit"),
     "sources": N_("By how it came"),
 }
 ENVIRONMENTS = {"rehearsal": N_("Rehearsal"), "sandbox": N_("Sandbox"), "production": ""}
@@ -259,6 +262,8 @@ def take_back(day_of_books: str) -> ResponseReturnValue:
 @needs("books.close")
 def close_day(day_of_books: str) -> ResponseReturnValue:
     day = _day(day_of_books)
+    if (first := prove_first(url_for(".day_page", day_of_books=day.isoformat()))) is not None:
+        return first
 
     def act() -> str:
         reconciliation.close_day(day)
@@ -374,6 +379,7 @@ def reports() -> ResponseReturnValue:
         lines=lines,
         count=sum(line.how_many for _name, line in lines),
         cents=sum(line.cents for _name, line in lines),
+        promo_cents=sum(line.promo_cents for _name, line in lines),
     )
 
 
@@ -390,9 +396,11 @@ def export_report(name: str, form: str) -> ResponseReturnValue:
                     _("Package"), _("Branch")]  # fmt: skip
         rows: Iterator[list[spreadsheet.Cell]] = _payment_rows(first, last)
     else:
-        headings = [_(HEADINGS[name]), _("How many"), _("Amount")]
+        headings = [_(HEADINGS[name]), _("How many"), _("Amount"), _("Of that promotional credit")]
         lines = reconciliation.report(name, first, last)
-        rows = iter([[_label(name, line.label), line.how_many, line.cents / 100] for line in lines])
+        rows = iter(
+            [[_label(name, line.label), line.how_many, line.cents / 100, line.promo_cents / 100] for line in lines]
+        )
     return _file(f"{name}-{first}-{last}.{form}", headings, rows)
 
 

@@ -154,7 +154,7 @@ def payout_new() -> ResponseReturnValue:
 
 
 def _offer(known: Refundable) -> dict[str, Any]:
-    returned = known.purchase.price_cents if known.purchase is not None else 0
+    returned = known.purchase.price_cents - known.purchase.promo_cents if known.purchase is not None else 0
     most = min(known.left_cents, known.wallet_cents + returned)
     return {
         "method": "b2c" if known.phone is not None else "reversal",

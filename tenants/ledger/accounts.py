@@ -6,6 +6,9 @@ from uuid import UUID
 
 SUSPENSE = "liab:suspense:unmatched"
 INCOME_ACCESS = "income:access"
+# What was sold for promotional credit: income that is no cash, against what the credit had cost when it was given.
+INCOME_PROMO = "income:promo"
+PROMO_COST = "expense:promo"
 BANK = "asset:bank"
 # Money on its way back to a customer: out of their wallet, and not yet known to be out of ours.
 REFUND_PENDING = "liab:refund_pending"
@@ -22,6 +25,11 @@ _NEVER_NEGATIVE = (
 def wallet(subscriber_id: UUID) -> str:
     """What a tenant owes a subscriber: good for the tenant's own services."""
     return f"liab:wallet:{subscriber_id}"
+
+
+def promo(subscriber_id: UUID) -> str:
+    """What a subscriber may spend of promotional credit. It is nobody's money, and never goes back to a phone."""
+    return f"liab:promo:{subscriber_id}"
 
 
 def receivable(subscriber_id: UUID | None) -> str:

@@ -174,7 +174,7 @@ def _check(known: Refundable, method: str, amount_cents: int, phone: Phone | Non
         raise MoreThanCameIn(left=money.show(known.left_cents))
     if end_package and known.purchase is None:
         raise NotBought
-    returned = known.purchase.price_cents if end_package and known.purchase else 0
+    returned = known.purchase.price_cents - known.purchase.promo_cents if end_package and known.purchase else 0
     if amount_cents > known.wallet_cents + returned:
         raise ledger.NotEnoughMoney
     account = _account_of(known.receipt)

@@ -4,7 +4,7 @@ Promises: every page works without JavaScript, cookies or a third host; a phone 
 of this ISP's routers; no page shows a phone number.
 """
 
-from tenants.portal import claiming, line, shop, standing, waiting  # noqa: F401 - their views
+from tenants.portal import claiming, line, money, shop, standing, waiting  # noqa: F401 - their views
 from tenants.portal.frame import bp, error_page
 
 __all__ = ["bp", "error_page"]

@@ -161,5 +161,6 @@ def _show(front: Storefront, said: Said) -> Response:
         "pay_url": address("/line", mine.carried()),
         "claim_url": address("/claim", mine.carried()),
         "monthly_url": address("/line/monthly") if front.monthly else None,
+        "mine_url": address("/mine", mine.carried()) if names else None,
     }
     return page("line.html", home_url=address("/"), language_links=links("/line", mine.carried()), **data)

@@ -231,6 +231,7 @@ def _render(front: Storefront, said: Said, filled: dict[str, str], came: Arrival
         "starts": shelf.until(has.free_at) if has.free_at else None,
         "line_url": filled["line_url"] if front.line_offers else None,
         "claim_url": filled["claim_url"],
+        "mine_url": address("/mine", mine.carried()) if has != Holdings() and mine.names() else None,
         "phone": said.phone,
         "phone_error": said.phone_error,
         "state": filled["state"],

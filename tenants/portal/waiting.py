@@ -157,6 +157,7 @@ def _show(nonce: str, notice: str | None = None, status: int = 200) -> Response:
         "spend_url": address("/line", spends) if now.channel == "pppoe" else address("/", [*came.arguments(), *spends]),
         "by_hand": _by_hand(now),
         "claim_url": address("/claim", [*where, ("for", nonce)]),
+        "mine_url": address("/mine", [("with", nonce)]) if now.ends_at else None,
         "state": now.state,
         "url": address(path, where),
         "status_url": f"{path}/status.json",

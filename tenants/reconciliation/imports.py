@@ -72,8 +72,8 @@ class Imported(NamedTuple):
 def import_statement(account_id: UUID, file_name: str, file: BinaryIO) -> Imported:
     """Reads one file of the current tenant's account, all of it or nothing; audited. `file` can be read from its start.
 
-    Raises NoStatement, StatementUnreadable and StatementShort (naming row and column), OfAnotherShortcode and
-    SaysOtherwise. The days that it speaks of are looked at again by a job.
+    Raises NoStatement, StatementUnreadable and StatementShort (naming row and column), StatementBroken (naming row and
+    receipt), OfAnotherShortcode and SaysOtherwise. The days that it speaks of are looked at again by a job.
     """
     account = mpesa.find_account(account_id)
     one_at_a_time(f"statements of {current_tenant().id}")

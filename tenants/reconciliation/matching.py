@@ -148,7 +148,8 @@ _DIFFERENCES = text(
         UNION ALL
         SELECT 'service_without_money', p.id::text, p.price_cents, '', '', p.terms->>'name', e.created_at
         FROM entitlement e JOIN purchase p ON p.tenant_id = e.tenant_id AND p.id = e.purchase_id
-        LEFT JOIN ledger_transaction t ON t.tenant_id = e.tenant_id AND t.key = 'buy:' || e.purchase_id
+        LEFT JOIN ledger_transaction t ON t.tenant_id = e.tenant_id
+            AND t.key = CASE WHEN p.posting_key IS NULL THEN 'buy:' || e.purchase_id ELSE p.posting_key END
         WHERE e.tenant_id = app.tenant_id() AND e.created_at >= :starts_at AND e.created_at < :ends_at
             AND t.id IS NULL AND (NOT e.provisional OR e.ends_at < :now))
     SELECT f.*, d.id IS NOT NULL AS explained, d.note
@@ -173,7 +174,8 @@ _MONEY = text(
 )
 
 _SERVICE = text("""
-    SELECT count(*) AS sold, coalesce(sum(p.price_cents), 0)::bigint AS sold_cents, count(e.id) AS served,
+    SELECT count(*) AS sold, coalesce(sum(p.price_cents), 0)::bigint AS sold_cents,
+        coalesce(sum(p.promo_cents), 0)::bigint AS promo_cents, count(e.id) AS served,
         coalesce(sum(p.price_cents) FILTER (WHERE e.id IS NOT NULL), 0)::bigint AS served_cents
     FROM purchase p LEFT JOIN entitlement e ON e.tenant_id = p.tenant_id AND e.purchase_id = p.id
     WHERE p.tenant_id = app.tenant_id() AND p.bought_at >= :starts_at AND p.bought_at < :ends_at""")
@@ -210,8 +212,9 @@ def match(day: date) -> DayMatch:
 
 def totals_of(period: Period) -> dict[str, Any]:
     """`shortcodes`: per environment and group, cents and counts by what happened (stated_payment, stated_charge, …,
-    credited, pulled); `service`: what was sold and served; `book`: per asset account of the ledger what came and went,
-    by the day on which it was posted. All in cents."""
+    credited, pulled); `service`: what was sold (and for how much of that promotional credit paid, which is no money)
+    and served; `book`: per asset account of the ledger what came and went, by the day on which it was posted. All in
+    cents."""
     within = {"starts_at": period.starts_at, "ends_at": period.ends_at}
     shortcodes: dict[tuple[str, str], dict[str, Any]] = {}
     for row in db.session.execute(_MONEY, within):

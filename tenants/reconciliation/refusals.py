@@ -20,6 +20,17 @@ class NoStatement(Refused):
     )
 
 
+class StatementBroken(Refused):
+    """The balance column does not add up."""
+
+    kind = Kind.CONFLICT
+    message = N_(
+        "Row %(row)s: the balance before %(receipt)s is not the one that the movement before it left: %(gap)s is"
+        " between them. A row was left out or changed. Export the statement again, without filters; nothing was"
+        " imported."
+    )
+
+
 class OfAnotherShortcode(Refused):
     kind = Kind.CONFLICT
     message = N_("This statement is of %(found)s and not of %(wanted)s. Nothing was imported.")

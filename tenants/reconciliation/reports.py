@@ -23,6 +23,9 @@ _MONEY = f"""
 _SALES = """
     FROM purchase p LEFT JOIN router o ON o.tenant_id = p.tenant_id AND o.id = p.router_id
     WHERE p.tenant_id = app.tenant_id() AND p.bought_at >= :starts_at AND p.bought_at < :ends_at"""
+# Promotional credit that staff gave.
+_PROMO = """
+    FROM promo_grant g WHERE g.tenant_id = app.tenant_id() AND g.created_at >= :starts_at AND g.created_at < :ends_at"""
 # What staff took, without what was a mistake.
 _DESK = """
     FROM desk_payment d WHERE d.tenant_id = app.tenant_id() AND d.created_at >= :starts_at AND d.created_at < :ends_at
@@ -31,16 +34,17 @@ _DAY_OF_MONEY = f"to_char({MOVED_AT} AT TIME ZONE :zone, 'YYYY-MM-DD')"
 _DAY_OF_SALE = "to_char(p.bought_at AT TIME ZONE :zone, 'YYYY-MM-DD')"
 
 
-def _sums(label: str, source: str, cents: str) -> str:
-    return f"SELECT {label}, count(*), sum({cents})::bigint {source} GROUP BY 1 ORDER BY 1"
+def _sums(label: str, source: str, cents: str, promo: str = "0") -> str:
+    return f"SELECT {label}, count(*), sum({cents})::bigint, sum({promo})::bigint {source} GROUP BY 1 ORDER BY 1"
 
 
 _REPORTS = {
     "days": text(_sums(_DAY_OF_MONEY, _MONEY, "r.amount_cents")),
-    "packages": text(_sums("p.terms->>'name'", _SALES, "p.price_cents")),
-    "branches": text(_sums("coalesce(o.name, '')", _SALES, "p.price_cents")),
+    "packages": text(_sums("p.terms->>'name'", _SALES, "p.price_cents", "p.promo_cents")),
+    "branches": text(_sums("coalesce(o.name, '')", _SALES, "p.price_cents", "p.promo_cents")),
     "shortcodes": text(_sums("r.environment || ' ' || r.shortcode_group", _MONEY, "r.amount_cents")),
     "collectors": text(_sums("d.taken_by", _DESK, "d.amount_cents")),
+    "promo": text(_sums("g.granted_by", _PROMO, "g.amount_cents")),
     "sources": text(_sums("r.source", _MONEY, "r.amount_cents")),
 }
 REPORTS = tuple(_REPORTS)
@@ -58,18 +62,21 @@ _PAYMENTS = text(f"""
 
 
 class Line(NamedTuple):
-    """One line of a report: what it is about, how many, and their cents."""
+    """One line of a report: what it is about, how many, and their cents; for how much of those promotional credit paid,
+    which is no money."""
 
     label: str
     how_many: int
     cents: int
+    promo_cents: int
 
 
 def report(name: str, first: date, last: date) -> list[Line]:
     """One of REPORTS over the current tenant's days from `first` to `last`, both included. Raises NotFound.
 
     `days`, `shortcodes` and `sources` are of money that came, by when M-Pesa took it; `packages` and `branches` (the
-    routers that a customer came through, '' where none is known) of what was sold; `collectors` of what staff took.
+    routers that a customer came through, '' where none is known) of what was sold; `collectors` of what staff took;
+    `promo` of the promotional credit that they gave.
     Names are as they were then.
     """
     if name not in _REPORTS:

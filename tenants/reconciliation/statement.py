@@ -3,6 +3,9 @@
 Safaricom documents no format. Exports have a few lines about the organisation, then the columns in an order that has
 varied, times in Nairobi's zone, and amounts in shillings with or without separators. What is read is found by the
 columns' names; what cannot be read for certain is refused with its row and column, never guessed.
+
+Where every movement has its balance, each must begin where another ended, but for the first: the file is then whole and
+unchanged between its first and its last row, in whatever order they stand.
 """
 
 from __future__ import annotations
@@ -11,12 +14,14 @@ import codecs
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO, NamedTuple
 from zoneinfo import ZoneInfo
 
-from tenants.reconciliation.refusals import NoStatement, StatementShort, StatementUnreadable
+from tenants.reconciliation.refusals import NoStatement, StatementBroken, StatementShort, StatementUnreadable
+from wavu import money
 
 _ZONE = ZoneInfo("Africa/Nairobi")
 _LOOK_FOR_COLUMNS = 60  # lines
@@ -81,11 +86,22 @@ class Row(NamedTuple):
     balance_cents: int | None
 
 
+class _Step(NamedTuple):
+    """A movement by the balances around it."""
+
+    at: datetime
+    number: int
+    receipt: str
+    before: int
+    after: int
+
+
 class Reader:
     """`rows()` yields each movement once, as the file is read; then `skipped`, `covers` and the period hold.
 
     `numbers` are the shortcodes that the lines about the organisation name. Raises NoStatement at once where there are
-    no columns, StatementUnreadable or StatementShort while reading. Closes the file in the end.
+    no columns, StatementUnreadable or StatementShort while reading, StatementBroken in the end. Closes the
+    file.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -95,6 +111,8 @@ class Reader:
         self._delimiter, self._at, self._number, self._header = self._find_columns()
         self._first: datetime | None = None
         self._last: datetime | None = None
+        # What the balance column says of each movement, while it says something of all of them.
+        self._chain: list[_Step] | None = []
 
     @property
     def numbers(self) -> set[str]:
@@ -125,10 +143,34 @@ class Reader:
                 if row is not None:
                     self._first = min(self._first or row.completed_at, row.completed_at)
                     self._last = max(self._last or row.completed_at, row.completed_at)
+                    self._follow(row)
                     yield row
         except csv.Error:
             number = self._number + reader.line_num
             raise StatementUnreadable(row=number, column="1", value="?") from None
+        self._check_chain()
+
+    def _follow(self, row: Row) -> None:
+        if row.balance_cents is None:
+            self._chain = None
+        elif self._chain is not None:
+            before = row.balance_cents - row.amount_cents
+            self._chain.append(_Step(row.completed_at, row.number, row.receipt, before, row.balance_cents))
+
+    def _check_chain(self) -> None:
+        """Raises StatementBroken, naming the earliest movement that begins where none ended."""
+        if not self._chain:
+            return
+        begun, ended = (Counter(step[place] for step in self._chain) for place in (3, 4))
+        # The first movement's beginning and the last one's end belong to nobody else.
+        loose, ends = begun - ended, ended - begun
+        if loose.total() <= 1:
+            return
+        steps = sorted(self._chain)
+        _opening, broken, *_rest = [step for step in steps if step.before in loose]
+        earlier = [step.after for step in steps if step.after in ends and step.at <= broken.at and step is not broken]
+        gap = broken.before - earlier[-1] if earlier else 0
+        raise StatementBroken(row=broken.number, receipt=broken.receipt, gap=money.show(gap))
 
     def _find_columns(self) -> tuple[str, dict[str, int], int, list[str]]:
         for number, line in enumerate(self._lines, 1):

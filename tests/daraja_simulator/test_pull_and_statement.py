@@ -185,4 +185,4 @@ def test_forms_of_a_statement_and_a_planted_difference(sim: Simulator, paybill: 
     sim.set_knobs({"statement.dates": "day_first", "statement.thousands": True, "statement.off_by": 1})
     _, (line,) = statement(sim, paybill.shortcode)
     assert line["Completion Time"] == f"{sim.clock.eat():%d-%m-%Y %H:%M:%S}"
-    assert (line["Paid In"], line["Balance"]) == ("1,501.00", "1,500.00")
+    assert (line["Paid In"], line["Balance"]) == ("1,501.00", "1,501.00")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -54,6 +54,28 @@ def _money(isp: Isp, letter: str) -> None:
             nonce=letter * 32, subscriber_id=customer.id, method="cash", amount_cents=700,
             reference=f"slip canary-{letter}", by_id=isp.cashier.id, by=f"Cashier canary-{letter}",
         )  # fmt: skip
+        _wallet(isp, letter, customer.id)
+
+
+def _wallet(isp: Isp, letter: str, customer_id: UUID) -> None:
+    """A package that was sold at the desk for credit and money, and renews itself."""
+    package = Package(
+        name=f"Daily canary-{letter}", price_cents=1_000, validity="days", speed_down_bps=5_000_000,
+        speed_up_bps=2_000_000, sold_on_hotspot=False, sold_on_pppoe=True,
+    )  # fmt: skip
+    db.session.add(package)
+    db.session.flush()
+    seller_id, seller = isp.owner.id, f"Owner canary-{letter}"
+    checkout.promo.set_most(40_000)
+    checkout.promo.grant(
+        nonce=letter * 32, subscriber_id=customer_id, amount_cents=500, reason=f"sorry canary-{letter}",
+        expires_at=clock.now() + timedelta(days=3), by_id=seller_id, by=seller,
+    )  # fmt: skip
+    checkout.sales.sell(
+        nonce=letter * 32, subscriber_id=customer_id, package_id=package.id, due_cents=0, method=None, by_id=seller_id,
+        by=seller,
+    )  # fmt: skip
+    checkout.renewals.switch_on(customer_id, package.id, by=seller)
 
 
 def _asked(account: MpesaAccount, receipt_id: UUID, customer_id: UUID, letter: str) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from tenants.checkout import DeskSale, Renewal
 from tenants.mpesa import MpesaQr
 from tenants.payments.models import DeskPayment, SuspenseItem
 from tenants.payouts import Payout
@@ -31,6 +32,8 @@ FOREIGN: dict[str, Any] = {
     "change_id": lambda world, _: change_of(world.b),
     "code_id": lambda world, _: row_of(world.b, MpesaQr),
     "invitation_id": lambda world, _: world.b.invitation_id,
+    "renewal_id": lambda world, _: row_of(world.b, Renewal),
+    "sale_id": lambda world, _: row_of(world.b, DeskSale),
     "payout_id": lambda world, _: row_of(world.b, Payout),
     # Before there was any ISP: no day is another's.
     "day_of_books": lambda _world, _session: "2001-01-01",

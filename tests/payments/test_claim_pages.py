@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from tenants import checkout, mpesa, network, subscribers
 from tests.browser_client import Browser
-from tests.payments.conftest import PHONE, Shop
+from tests.shop import PHONE, Shop
 from tests.payments.test_by_hand import MSISDN, STRANGER, _balances, _due, _everything_arrived, _number, _register
 from tests.world import Isp
 from wavu.db import transaction

@@ -11,7 +11,7 @@ import requests
 
 from tenants import subscribers
 from tests.browser_client import Browser
-from tests.payments.conftest import PHONE, Shop
+from tests.shop import PHONE, Shop
 from tests.payments.test_by_hand import MSISDN, _due, _everything_arrived, _register
 from tests.payments.test_claim_pages import Visitor
 from wavu.db import transaction

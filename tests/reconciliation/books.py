@@ -146,6 +146,20 @@ def bought(owner: UUID, *, minute: int = 601, posted: bool = True, served: bool 
     return purchase_id
 
 
+def payout(receipt_code: str, cents: int, *, state: str = "paid", method: str = "b2c") -> None:
+    """Money that left through us."""
+    db.session.execute(
+        text("""INSERT INTO payout (tenant_id, id, method, mpesa_account_id, source_code, receipt_id, phone,
+                amount_cents, reason, state, needs_second, requested_by, requested_name, approved_by, approved_name,
+                original_id, receipt)
+            SELECT app.tenant_id(), gen_random_uuid(), :method, a.id, 'liab:suspense:unmatched', r.id, '+254712345678',
+                :cents, 'test', :state, false, gen_random_uuid(), 'A', gen_random_uuid(), 'B',
+                'W' || :receipt, :receipt
+            FROM mpesa_account a, provider_receipt r ORDER BY r.id LIMIT 1"""),
+        {"method": method, "cents": cents, "state": state, "receipt": receipt_code},
+    )
+
+
 def found(day: date = DAY) -> dict[tuple[str, str], int]:
     """The open differences of a day: what they cost, by kind and subject."""
     return {(each.kind, each.subject): each.amount_cents for each in reconciliation.match(day).open}

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.reconciliation.books import Moved, credited, open_books, receipt
+from tests.reconciliation.books import Moved, credited, open_books, payout, receipt
 from tests.world import World
 from wavu.db import transaction
 from wavu.tenancy import tenant_scope
@@ -16,6 +16,7 @@ def books(world: World) -> Iterator[World]:
     with tenant_scope(world.b.id), transaction():
         open_books("600300")
         credited([Moved(receipt(900), 70_000), Moved(receipt(1), 12_300)])
+        payout(receipt(7), 20_000)
     with tenant_scope(world.a.id), transaction():
         open_books()
         yield world

@@ -16,10 +16,11 @@ from werkzeug.test import TestResponse
 from tests.browser_client import Browser
 from tests.reconciliation.books import DAY, Moved, bought, credited, open_books, receipt, statement, subscriber, take
 from tests.reconciliation.test_match import PAID
-from tests.world import CONSOLE_HOST, Isp, World
-from wavu import audit
+from tests.world import CONSOLE_HOST, Isp, Someone, World
+from wavu import audit, clock
+from wavu.accounts import find_person, second_factor
 from wavu.db import db, transaction
-from wavu.tenancy import tenant_scope
+from wavu.tenancy import PLATFORM_ID, tenant_scope
 
 PAGE = f"/money/days/{DAY}"
 RANGE = f"first={DAY}&last={DAY + timedelta(days=1)}"
@@ -38,7 +39,33 @@ def owner(world: World, browser: Browser) -> Browser:
                 credited([Moved("UCCANARYB1", 77_700)])
                 db.session.execute(text('UPDATE purchase SET terms = \'{"name": "canary-b"}\''))
     browser.sign_in(CONSOLE_HOST, world.a.owner)
+    two_steps(world.a.owner)
     return browser
+
+
+def two_steps(someone: Someone) -> None:
+    """They sign in with a code from their phone too, and gave their password a moment ago."""
+    with tenant_scope(PLATFORM_ID), transaction():
+        person = find_person(someone.id)
+        second_factor.begin_enrolment(person)
+        second_factor.credential_of(person.id).totp_confirmed_at = clock.now()
+        person.second_factor_on = True
+
+
+def test_closing_a_day_asks_who_it_is_anew(world: World, app: Flask) -> None:
+    with tenant_scope(world.a.id), transaction():
+        open_books()
+        take(statement([]))
+    browser = Browser(app)
+    browser.sign_in(CONSOLE_HOST, world.a.owner)
+    browser.get(CONSOLE_HOST, PAGE)
+    assert browser.post(CONSOLE_HOST, f"{PAGE}/close").location == "/second-factor"
+    two_steps(world.a.owner)
+    with tenant_scope(PLATFORM_ID), transaction():
+        db.session.execute(text("UPDATE sign_in SET proven_at = now() - interval '16 minutes'"))
+    browser.get(CONSOLE_HOST, PAGE)
+    assert "/reauthenticate" in (browser.post(CONSOLE_HOST, f"{PAGE}/close").location or "")
+    assert trail(world.a)[0] != "books.day_closed"
 
 
 def upload(browser: Browser, world: World, content: bytes, name: str = "day.csv") -> TestResponse:
@@ -190,7 +217,7 @@ def test_exports(world: World, owner: Browser) -> None:
     assert [row[1] for row in rows] == [line[1] for line in lines]
     assert [row[2] for row in rows[1:]] == ["10", "20", "30", "40", "50", "12.34"]
     sums = sheet(owner.get(CONSOLE_HOST, f"/money/reports/packages.xlsx?{RANGE}").data)
-    assert sums[1] == ["1 hour", "1", "10"]
+    assert sums[1] == ["1 hour", "1", "10", "0"], "none of it was promotional credit"
     assert trail(world.a)[0] == "books.report_exported"
 
 

@@ -20,6 +20,7 @@ from tests.reconciliation.books import (
     bought,
     credited,
     found,
+    payout,
     receipt,
     statement,
     subscriber,
@@ -152,6 +153,33 @@ def test_statements_laid_end_to_end_cover_a_day(books: World) -> None:
     assert ("no_statement", "rehearsal 600100") in found()
     take(statement([Moved(receipt(1), 100, 60), Moved(receipt(2), 100, 1500)]).split(b"\r\n", 4)[4])
     assert ("no_statement", "rehearsal 600100") not in found()
+
+
+def test_our_own_payouts_and_reversals_are_no_differences(books: World) -> None:
+    credited([Moved(receipt(1), 90_000)])
+    with db.session.begin_nested() as undone:
+        payout(receipt(7), 20_000)
+        payout(receipt(8), 30_000, method="reversal")
+        stated = [
+            Moved(receipt(1), 90_000),
+            Moved(receipt(7), -20_000, reason="Business Payment to Customer via API"),
+            Moved(receipt(8), -30_000, reason="Organization Reversal Initiated", linked=receipt(1)),
+        ]
+        take(statement(stated))
+        assert found() == {}
+        undone.rollback()
+    take(statement(stated))
+    assert found() == {("unexplained", receipt(7)): -20_000, ("reversed_outside", receipt(8)): -30_000}, (
+        "not ours, and B's of the same receipt and amount is B's"
+    )
+
+
+@pytest.mark.parametrize(("cents", "state"), [(20_100, "paid"), (19_900, "paid"), (20_000, "unknown")])
+def test_a_payout_of_another_amount_or_without_proof_is_one(books: World, cents: int, state: str) -> None:
+    credited([Moved(receipt(1), 90_000)])
+    payout(receipt(7), cents, state=state)
+    take(statement([Moved(receipt(1), 90_000), Moved(receipt(7), -20_000, reason="Business Payment to Customer")]))
+    assert found() == {("unexplained", receipt(7)): -20_000}
 
 
 # -- what the match is a function of

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import pytest
 
 from rehearsal.daraja.simulator import Simulator
-from tenants.reconciliation.refusals import NoStatement, StatementShort, StatementUnreadable
+from tenants.reconciliation.refusals import NoStatement, StatementBroken, StatementShort, StatementUnreadable
 from tenants.reconciliation.statement import Reader, Row
 from tests.reconciliation.books import HEADER, Moved, receipt, statement
+from wavu import money
 
 AT = datetime(2026, 3, 10, 7, 0, tzinfo=UTC)
 
@@ -171,3 +172,57 @@ def test_the_simulators_export(dates: str, withdrawn: str) -> None:
         "A1",
     )
     assert (back.kind, back.amount_cents, back.linked_receipt) == ("reversal", -150_000, paid.receipt)
+
+
+def chained(cents: list[int], start: int = 500_000) -> list[list[str]]:
+    """The rows of a statement whose balances follow each other, the oldest first."""
+    rows, balance = [], start
+    for n, moved in enumerate(cents):
+        balance += moved
+        line = Moved(receipt(n + 1), moved, 600 + n // 2).line().split(",")
+        rows.append([*line[:7], f"{balance / 100:.2f}", *line[8:]])
+    return rows
+
+
+def as_file(rows: list[list[str]]) -> bytes:
+    return statement([]) + "\r\n".join(",".join(row) for row in rows).encode()
+
+
+MOVED = [1_000, 2_500, -300, 1_000, 90_000, -50_000, 1_000]
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+def test_balances_that_follow_each_other_are_taken(newest_first: bool) -> None:
+    rows = chained(MOVED)
+    assert len(read(as_file(rows[::-1] if newest_first else rows))) == len(MOVED)
+    assert len(read(as_file(chained([1_000, -1_000])))) == 2, "a chain that comes back to where it began"
+
+
+@pytest.mark.parametrize("newest_first", [True, False])
+@pytest.mark.parametrize("left_out", [1, 3, 5])
+def test_a_row_that_is_missing_is_found_and_named(newest_first: bool, left_out: int) -> None:
+    rows = chained(MOVED)
+    del rows[left_out]
+    after = rows[left_out][0]
+    with pytest.raises(StatementBroken) as caught:
+        read(as_file(rows[::-1] if newest_first else rows))
+    assert caught.value.facts["receipt"] == after
+    assert caught.value.facts["gap"] == money.show(MOVED[left_out])
+    content = as_file(rows[::-1] if newest_first else rows).decode().splitlines()
+    assert after in content[caught.value.facts["row"] - 1]
+
+
+@pytest.mark.parametrize(("column", "value"), [(5, "1234.00"), (7, "1.00")])
+def test_a_row_that_was_altered_is_found_and_named(column: int, value: str) -> None:
+    rows = chained(MOVED)
+    rows[4][column] = value
+    with pytest.raises(StatementBroken) as caught:
+        read(as_file(rows))
+    assert caught.value.facts["receipt"] == rows[4][0]
+
+
+def test_a_statement_without_balances_is_taken_as_before() -> None:
+    rows = chained(MOVED)
+    rows[2][7] = ""
+    del rows[4]
+    assert len(read(as_file(rows))) == len(MOVED) - 1

@@ -19,11 +19,18 @@ def _may(*permissions: str) -> frozenset[str]:
 _READ = _may("home.see", "team.see")
 _DESK = _READ | _may("money.see", "payments.take")
 _MANAGE = _DESK | _may(
-    "audit.see", "mpesa.see", "money.match", "mpesa.approve", "payouts.request", "payouts.approve", "books.close"
+    "audit.see",
+    "mpesa.see",
+    "money.match",
+    "mpesa.approve",
+    "payouts.request",
+    "payouts.approve",
+    "books.close",
+    "promo.grant",
 )
 
 ISP_ROLES = {
-    "owner": Role(N_("Owner"), _MANAGE | _may("team.manage", "mpesa.manage", "payouts.limit")),
+    "owner": Role(N_("Owner"), _MANAGE | _may("team.manage", "mpesa.manage", "payouts.limit", "promo.limit")),
     "manager": Role(N_("Manager"), _MANAGE),
     "cashier": Role(N_("Cashier"), _DESK),
     "support": Role(N_("Support"), _READ),
