@@ -28,9 +28,11 @@ _servers: Servers | None = None
 
 
 class Scratch(NamedTuple):
-    """A database that goes back to one of two moments for each test: `empty`, or `inhabited` by `world`."""
+    """A database that goes back to one of two moments for each test: `empty`, or `inhabited` by `world`; and `inner`,
+    which is inhabited and where every test is undone."""
 
     database: str
+    inner: str
     empty: Moment
     world: World
     inhabited: Moment
@@ -61,26 +63,26 @@ def worker_number(worker_id: str) -> int:
 
 @pytest.fixture(scope="session")
 def scratch(servers: Stack, worker_number: int) -> Iterator[Scratch]:
-    """The database for tests that commit. It is made first, before a fault is planted anywhere."""
-    database = f"own_{os.environ.get('WAVU_TEST_MUTANT') or worker_number}"
+    """The database for tests that commit, and a copy of it for those that do not. It is made first, before a fault is
+    planted anywhere."""
+    number = os.environ.get("WAVU_TEST_MUTANT") or worker_number
+    database, inner = f"own_{number}", f"wavu_{number}"
     servers.clone(database)
     empty = Moment(servers.admin(database))
     app = create_app(load(environment(servers, database, 8 + worker_number)))
     world = build_world(app)
     with app.app_context():
         db.engine.dispose()
-    yield Scratch(database, empty, world, Moment(servers.admin(database)))
-    servers.drop(database)
+    servers.clone(inner, database)
+    yield Scratch(database, inner, empty, world, Moment(servers.admin(database)))
+    for name in (database, inner):
+        servers.drop(name)
 
 
 @pytest.fixture(scope="session")
-def settings(servers: Stack, worker_number: int, scratch: Scratch) -> Iterator[Settings]:
-    mutant = os.environ.get("WAVU_TEST_MUTANT")
-    database = f"wavu_{mutant or worker_number}"
-    servers.clone(database, scratch.database)
-    servers.plant(database, mutant)
-    yield load(environment(servers, database, worker_number))
-    servers.drop(database)
+def settings(servers: Stack, worker_number: int, scratch: Scratch) -> Settings:
+    servers.plant(scratch.inner, os.environ.get("WAVU_TEST_MUTANT"))
+    return load(environment(servers, scratch.inner, worker_number))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -12,8 +12,8 @@ from werkzeug.test import TestResponse
 
 from tenants import checkout, mpesa, network, subscribers
 from tests.browser_client import Browser
-from tests.shop import PHONE, Shop
 from tests.payments.test_by_hand import MSISDN, STRANGER, _balances, _due, _everything_arrived, _number, _register
+from tests.shop import PHONE, Shop
 from tests.world import Isp
 from wavu.db import transaction
 from wavu.phone import Phone

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.browser_client import Browser
-from tests.shop import PHONE, Shop
 from tests.payments.test_by_hand import MSISDN, _due, _everything_arrived, _register
 from tests.payments.test_claim_pages import Visitor
+from tests.shop import PHONE, Shop
 from wavu.web.security import flood, limiter
 
 CONSOLE = "console.wavu.localhost"

@@ -11,9 +11,9 @@ import requests
 
 from tenants import subscribers
 from tests.browser_client import Browser
-from tests.shop import PHONE, Shop
 from tests.payments.test_by_hand import MSISDN, _due, _everything_arrived, _register
 from tests.payments.test_claim_pages import Visitor
+from tests.shop import PHONE, Shop
 from wavu.db import transaction
 from wavu.tenancy import tenant_scope
 from wavu.web.security import flood, limiter

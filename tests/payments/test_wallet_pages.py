@@ -12,8 +12,8 @@ import pytest
 from tenants import checkout, ledger, payments, subscribers
 from tenants.catalog import Package
 from tests.browser_client import Browser
-from tests.shop import Shop
 from tests.payments.test_money_pages import CONSOLE, _at
+from tests.shop import Shop
 from tests.world import Isp, Someone
 from wavu import clock, ids
 from wavu.accounts import find_person, second_factor

@@ -15,6 +15,7 @@ from tests.radius.conftest import ACCEPT, PHONE, accounting, hotspot, running
 from tests.stack import PASSWORD, Stack, environment, migrate
 from tests.world import build_world
 from wavu.app import create_app
+from wavu.db import db
 
 
 @pytest.mark.timeout(120)
@@ -26,7 +27,11 @@ def test_nothing_acknowledged_is_lost_when_the_database_is_killed(tmp_path: Path
     migrate(stack.url("wavu_owner", "wavu"))
     try:
         environ = environment(stack, "wavu", 0)
-        with running(environ, build_world(create_app(load(environ)))) as wire:
+        app = create_app(load(environ))
+        world = build_world(app)
+        with app.app_context():
+            db.engine.dispose()
+        with running(environ, world) as wire:
             a = wire.world.a
             with wire.inside():
                 who = shop.customer(12_345_678)
