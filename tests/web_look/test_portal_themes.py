@@ -33,7 +33,7 @@ _PACKAGES = tuple(
         "speed_short": "5 Mbps", "details": "no data limit", "popular": number == 1, "chosen": number == 1,
         # What the page of somebody's own packages shows beside: on, off, and somebody else's.
         "until": "Today, 14:32", "is_line": False, "price_cents": 1000, "on": number == 0, "agrees": number == 0,
-        "other": number == 2, "said": "<i>A reason</i>", "pay_to": "600100", "number": "37443353", "nonce": "1",
+        "other": number == 2, "said": "<i>A reason</i>", "pay_to": "600100", "number": "37443353", "url": "/w/1/renew",
     }
     for number in range(3)
 )  # fmt: skip
@@ -80,7 +80,6 @@ def _render(
         "starts": None,
         "line_url": "/line",
         "mine_url": "/mine",
-        "renew_url": "/mine/renew",
         "money_urls": (("/mine/money?of=hotspot", "Money"),),
         "events": _EVENTS,
         "otherwise": "KES 5",
