@@ -168,7 +168,7 @@ def test_a_stranger_sees_and_switches_nothing(customer: Customer, counter: Count
     assert (answer.location or "").endswith("said=unknown")
     assert renewals(counter, isp) == []
     evil = customer.browser.post(
-        isp.host, f"/w/{nonce}/renew", {"agreed": "5000"}, headers={"Origin": "https://evil.test"}
+        isp.host, f"/w/{nonce}/renew", {"agreed": "5000"}, headers={"Sec-Fetch-Site": "cross-site"}
     )
     assert evil.status_code == 404
     assert renewals(counter, isp) == []
