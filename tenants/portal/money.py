@@ -57,7 +57,6 @@ def _show_own(notice: str | None) -> ResponseReturnValue:
         language_links=links("/mine", mine.carried()),
         notice=notice or (_(_NOTICES[said]) if (said := request.args.get("said", "")) in _NOTICES else None),
         packages=[_face(one) for one in found],
-        renew_url=address("/mine/renew", mine.carried()),
         money_urls=[
             (address("/mine/money", [*mine.carried(), ("of", channel)]), _(label))
             for channel, label in _LABELS.items()
@@ -87,7 +86,7 @@ def _face(one: Own) -> dict[str, Any]:
     elif not is_on and one.said in _SAID:
         said = _(_SAID[one.said])
     return {
-        "nonce": one.nonce,
+        "url": address(f"/w/{one.nonce}/renew", mine.carried()),
         "name": shelf.name(one.terms),
         # A line's page tells nobody until when it is paid.
         "until": shelf.until(one.ends_at) if one.channel == "hotspot" else None,
@@ -103,14 +102,14 @@ def _face(one: Own) -> dict[str, Any]:
     }
 
 
-@bp.post("/mine/renew")
+@bp.post("/w/<nonce>/renew")
 @csrf.exempt  # type: ignore[untyped-decorator]
 @limiter.limit("60 per hour")
 @public(scope="tenant")
-def renew() -> ResponseReturnValue:
+def renew(nonce: str) -> ResponseReturnValue:
     """Switches it on (`agreed` is the price that was shown) or off. The name of the purchase is the guard: 128 random
     bits that only its own browser was given."""
-    nonce, agreed = request.form.get("purchase", ""), request.form.get("agreed", "")
+    agreed = request.form.get("agreed", "")
     if ticket.is_from_elsewhere():
         raise NotFound
     back, said = [*mine.carried()], "off"
@@ -130,9 +129,9 @@ def renew() -> ResponseReturnValue:
     return redirect(address("/mine", [*back, ("said", said)]), 303)
 
 
-@bp.get("/mine/renew")
+@bp.get("/w/<nonce>/renew")
 @public(scope="tenant")
-def renew_again() -> ResponseReturnValue:
+def renew_again(nonce: str) -> ResponseReturnValue:
     """Somebody reloads or goes back to where a button went."""
     return redirect(address("/mine", mine.carried()))
 

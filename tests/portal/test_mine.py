@@ -164,17 +164,19 @@ def test_a_stranger_sees_and_switches_nothing(customer: Customer, counter: Count
     for path in ("/mine", "/mine/money"):
         stranger.browser.get(isp.host, path)
         assert not re.search(r"KES [1-9]", stranger.text)
-    answer = stranger.browser.post(isp.host, "/mine/renew", {"purchase": nonce, "agreed": "5000"})
+    answer = stranger.browser.post(isp.host, f"/w/{nonce}/renew", {"agreed": "5000"})
     assert (answer.location or "").endswith("said=unknown")
     assert renewals(counter, isp) == []
     evil = customer.browser.post(
-        isp.host, "/mine/renew", {"purchase": nonce, "agreed": "5000"}, headers={"Origin": "https://evil.test"}
+        isp.host, f"/w/{nonce}/renew", {"agreed": "5000"}, headers={"Sec-Fetch-Site": "cross-site"}
     )
     assert evil.status_code == 404
     assert renewals(counter, isp) == []
-    for wrong in ({}, {"purchase": "x", "agreed": "5000"}, {"purchase": nonce, "agreed": "9" * 40}):
-        assert customer.browser.post(isp.host, "/mine/renew", wrong).status_code == 303
-    assert customer.browser.get(isp.host, "/mine/renew").status_code == 302
+    for wrong in ({}, {"agreed": "x"}, {"agreed": "9" * 40}):
+        assert customer.browser.post(isp.host, f"/w/{nonce}/renew", wrong).status_code == 303
+    assert customer.browser.post(isp.host, "/w/x/renew", {"agreed": "5000"}).status_code == 303
+    assert renewals(counter, isp) == []
+    assert customer.browser.get(isp.host, f"/w/{nonce}/renew").status_code == 302
 
 
 def test_a_lines_page_says_no_day_and_no_amount(customer: Customer, counter: Counter) -> None:

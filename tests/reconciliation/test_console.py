@@ -64,7 +64,7 @@ def test_closing_a_day_asks_who_it_is_anew(world: World, app: Flask) -> None:
     with tenant_scope(PLATFORM_ID), transaction():
         db.session.execute(text("UPDATE sign_in SET proven_at = now() - interval '16 minutes'"))
     browser.get(CONSOLE_HOST, PAGE)
-    assert "/reauthenticate" in (browser.post(CONSOLE_HOST, f"{PAGE}/close").location or "")
+    assert "/prove" in (browser.post(CONSOLE_HOST, f"{PAGE}/close").location or "")
     assert trail(world.a)[0] != "books.day_closed"
 
 

@@ -24,20 +24,27 @@ LIVE = {
     "paid": ("paid",),
     "done": ("online",),
 }
-PAGES = ("home", "line", "line_paid", "suspended", "error", *LIVE)
+PAGES = ("home", "line", "line_paid", "mine", "spending", "suspended", "error", *LIVE)
 SCRIPT = "/assets/0/portal.js"
 
 _PACKAGES = tuple(
     {
         "id": f"package-{number}", "name": "1 <i>hour</i>", "price": f"KES {number}0", "speed": "Up to 5 Mbps",
         "speed_short": "5 Mbps", "details": "no data limit", "popular": number == 1, "chosen": number == 1,
+        # What the page of somebody's own packages shows beside: on, off, and somebody else's.
+        "until": "Today, 14:32", "is_line": False, "price_cents": 1000, "on": number == 0, "agrees": number == 0,
+        "other": number == 2, "said": "<i>A reason</i>", "pay_to": "600100", "number": "37443353", "url": "/w/1/renew",
     }
     for number in range(3)
+)  # fmt: skip
+_EVENTS = (
+    {"what": "1 <i>hour</i>", "when": "24 Nov, 12:00", "amount": "\N{MINUS SIGN}KES 10", "receipt": "TKN4H7XQ2M",
+     "credit": "KES 5", "after": "KES 0"},
 )  # fmt: skip
 _ORDER = {
     "name": "1 <i>hour</i>", "price": "KES 10", "pay_to": "Mama <b>Njeri</b> Net · 600100", "phone": "0712 ••• 678",
     "receipt": "TKN4H7XQ2M", "state": "", "url": "/w/1", "status_url": "/w/1/status.json", "from_balance": None,
-    "spare": "KES 5", "spend_url": "/?with=1",
+    "spare": "KES 5", "spend_url": "/?with=1", "mine_url": "/mine?with=1",
 }  # fmt: skip
 
 each_theme = pytest.mark.parametrize("theme", reading.themes(), ids=lambda path: path.name)
@@ -72,9 +79,16 @@ def _render(
         "purse": None,
         "starts": None,
         "line_url": "/line",
+        "mine_url": "/mine",
+        "money_urls": (("/mine/money?of=hotspot", "Money"),),
+        "events": _EVENTS,
+        "otherwise": "KES 5",
+        "back_url": "/mine",
+        "next_url": "/mine/money?before=1",
+        "first_url": "/mine/money",
         "account": "",
         "account_error": None,
-        "balance": None,
+        "balance": "KES 5" if page == "spending" else None,
         "pay_url": "/line",
         "again_price": None,
         "state": "a signed ticket",
