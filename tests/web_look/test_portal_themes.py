@@ -24,7 +24,10 @@ LIVE = {
     "paid": ("paid",),
     "done": ("online",),
 }
-PAGES = ("home", "line", "line_paid", "mine", "spending", "suspended", "error", *LIVE)
+PAGES = (
+    "home", "line", "line_paid", "mine", "spending", "claim", "claimed", "monthly", "monthly_state", "suspended", "error",
+    *LIVE,
+)  # fmt: skip
 SCRIPT = "/assets/0/portal.js"
 
 _PACKAGES = tuple(
@@ -44,7 +47,15 @@ _EVENTS = (
 _ORDER = {
     "name": "1 <i>hour</i>", "price": "KES 10", "pay_to": "Mama <b>Njeri</b> Net · 600100", "phone": "0712 ••• 678",
     "receipt": "TKN4H7XQ2M", "state": "", "url": "/w/1", "status_url": "/w/1/status.json", "from_balance": None,
-    "spare": "KES 5", "spend_url": "/?with=1", "mine_url": "/mine?with=1",
+    "spare": "KES 5", "spend_url": "/?with=1", "mine_url": "/mine?with=1", "claim_url": "/claim?for=1",
+    "by_hand": {"kind": "paybill", "number": "600100", "account": "123456789", "amount": "KES 10"},
+    # Of a standing order's page.
+    "first": "1 December 2026", "title": "Internet 123456789", "why": "You cancelled", "again_url": "/line/monthly",
+}  # fmt: skip
+
+_CLAIM = {
+    "code": "UKO7RT61SV", "state": "found", "amount": "KES 10", "spend_url": "/?with=2", "purchase_url": None,
+    "again_url": "/claim", "url": "/c/1", "status_url": "/c/1/status.json",
 }  # fmt: skip
 
 each_theme = pytest.mark.parametrize("theme", reading.themes(), ids=lambda path: path.name)
@@ -69,6 +80,7 @@ def _render(
         "theme_color": manifest["default_brand"],
         "title": "A title",
         "message": "A message",
+        "message_error": None,
         "reference": "R-1",
         "retry_after": 5,
         "home_url": "/",
@@ -86,6 +98,11 @@ def _render(
         "back_url": "/mine",
         "next_url": "/mine/money?before=1",
         "first_url": "/mine/money",
+        "claim_url": "/claim",
+        "monthly_url": "/line/monthly",
+        "ask_url": "/line/monthly",
+        "firsts": ({"id": "month", "label": "1 January 2027", "chosen": True},),
+        "claim": MappingProxyType(_CLAIM),
         "account": "",
         "account_error": None,
         "balance": "KES 5" if page == "spending" else None,
@@ -202,6 +219,17 @@ def test_a_page_of_a_purchase_says_where_it_stands(theme: Path, page: str, state
         return
     assert [(a["data-poll"], a["data-state"], a["data-here"]) for a in live] == [("/w/1/status.json", state, "/w/1")]
     assert "<noscript><meta http-equiv=" in html, "without a script the page comes up again by itself"
+
+
+@each_theme
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("state", ["looking", "unknown", "not_ours", "used", "found"])
+def test_a_page_of_a_claim_goes_on_by_itself_while_it_is_open(theme: Path, state: str, locale: str) -> None:
+    html = _render(theme, "claimed", locale, claim=MappingProxyType(_CLAIM | {"state": state}))
+    live = [attributes["data-state"] for _tag, attributes in Page(html).tags if "data-poll" in attributes]
+    is_open = state in {"looking", "unknown", "not_ours"}
+    assert live == ([state] if is_open else [])
+    assert ("<noscript><meta http-equiv=" in html) is is_open
     assert "<i>hour" not in html
 
 
