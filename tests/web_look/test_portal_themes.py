@@ -25,8 +25,8 @@ LIVE = {
     "done": ("online",),
 }
 PAGES = (
-    "home", "line", "line_paid", "mine", "spending", "claim", "claimed", "monthly", "monthly_state", "suspended", "error",
-    *LIVE,
+    "home", "line", "line_paid", "mine", "spending", "claim", "claimed", "monthly", "monthly_state", "suspended",
+    "error", *LIVE,
 )  # fmt: skip
 SCRIPT = "/assets/0/portal.js"
 
