@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from sqlalchemy import BigInteger, Row, Text, and_, bindparam, cast, func, literal, literal_column, select, true
 
@@ -15,6 +16,7 @@ from tenants.checkout.models import Purchase
 from tenants.ledger import LedgerAccount
 from tenants.mpesa import MpesaAccount
 from tenants.payments import PaymentIntent
+from tenants.subscribers import AccountNumber
 from wavu import clock
 from wavu.db import db
 from wavu.errors import NotFound
@@ -27,7 +29,9 @@ class Progress(NamedTuple):
     money is here), failed, no_reply or review (experience.md 2.4).
 
     `spare_cents` is what came in for this purchase and is not used: of a price that is not reached, or too much;
-    `missing_cents` what its next prompt asks for. `channel` to `original_url` are the purchase's own.
+    `missing_cents` what its next prompt asks for. `provider` is the gateway of the latest prompt; `account_number` is
+    what a customer types at the PayBill to pay by hand, if this purchase was given one. `purchase_id` to `original_url`
+    are the purchase's own.
     """
 
     state: str
@@ -41,6 +45,10 @@ class Progress(NamedTuple):
     ends_at: datetime | None
     phone_masked: str
     pay_to: str
+    provider: str
+    account_number: str | None
+    purchase_id: UUID
+    subscriber_id: UUID
     channel: str
     terms: dict[str, Any]
     price_cents: int
@@ -52,11 +60,11 @@ class Progress(NamedTuple):
 
 _BOUGHT, _INTENT, _RIGHT = Purchase.__table__.c, PaymentIntent.__table__.c, Entitlement.__table__.c
 _ACCOUNT, _TENANT = MpesaAccount.__table__.c, Tenant.__table__.c
-_WALLET = LedgerAccount.__table__.c
+_WALLET, _NUMBER = LedgerAccount.__table__.c, AccountNumber.__table__.c
 _LATEST = (
     select(
-        _INTENT.mpesa_account_id, _INTENT.state, _INTENT.code, _INTENT.receipt, _INTENT.phone, _INTENT.amount_cents,
-        _INTENT.submitted_at, _INTENT.created_at,
+        _INTENT.provider, _INTENT.mpesa_account_id, _INTENT.state, _INTENT.code, _INTENT.receipt, _INTENT.phone,
+        _INTENT.amount_cents, _INTENT.submitted_at, _INTENT.created_at,
     )
     .where(_INTENT.tenant_id == _BOUGHT.tenant_id, _INTENT.purchase_id == _BOUGHT.id)
     .order_by(_INTENT.id.desc())
@@ -72,13 +80,22 @@ _IN_WALLET = (
     )
     .scalar_subquery()
 )
+_ACCOUNT_NUMBER = (
+    select(_NUMBER.number)
+    .where(
+        _NUMBER.tenant_id == _BOUGHT.tenant_id, _NUMBER.subscriber_id == _BOUGHT.subscriber_id,
+        _NUMBER.purchase_id == _BOUGHT.id,
+    )
+    .scalar_subquery()
+)  # fmt: skip
 # One statement without entities, for each waiting phone asks every few seconds.
 _PROGRESS = (
     select(
-        _BOUGHT.channel, _BOUGHT.terms, _BOUGHT.price_cents, _BOUGHT.wallet_cents, _BOUGHT.moved_cents, _BOUGHT.mac,
+        _BOUGHT.id, _BOUGHT.subscriber_id, _BOUGHT.channel, _BOUGHT.terms,
+        _BOUGHT.price_cents, _BOUGHT.wallet_cents, _BOUGHT.moved_cents, _BOUGHT.mac,
         _BOUGHT.login_url, _BOUGHT.original_url, _BOUGHT.state.label("purchase_state"), _LATEST, _ACCOUNT.party_b,
         _RIGHT.starts_at, _RIGHT.ends_at, _RIGHT.activated_at, _TENANT.name, _BROUGHT.label("came_in_cents"),
-        _IN_WALLET.label("in_wallet_cents"),
+        _IN_WALLET.label("in_wallet_cents"), _ACCOUNT_NUMBER.label("account_number"),
     )
     .join(_TENANT.id.table, _TENANT.id == _BOUGHT.tenant_id)
     .outerjoin(_LATEST, true())
@@ -96,7 +113,7 @@ def progress(nonce: str) -> Progress:
 
     Raises NotFound, for another tenant's nonce too.
     """
-    found = db.session.execute(_PROGRESS, {"nonce": nonce}).first()
+    found: Any = db.session.execute(_PROGRESS, {"nonce": nonce}).first()
     if found is None:
         raise NotFound
     # A purchase that the balance paid asked nobody.
@@ -114,7 +131,11 @@ def progress(nonce: str) -> Progress:
         found.starts_at,
         found.ends_at,
         Phone(found.phone).masked if found.phone else "",
-        f"{found.name} · {found.party_b}" if found.party_b else "",
+        f"{found.name} · {found.party_b or 'Airtel Money'}" if found.state else "",
+        found.provider or "mpesa",
+        found.account_number,
+        found.id,
+        found.subscriber_id,
         found.channel,
         found.terms,
         found.price_cents,

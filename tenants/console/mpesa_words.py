@@ -82,7 +82,7 @@ class Fares(NamedTuple):
 
 def fares(account: MpesaAccount) -> Fares:
     """How an account that takes payments does, from what was paid to it."""
-    health = payments.health(account.id)
+    health = payments.health(account)
     says = _says(health)
     if account.fault:
         return Fares(_("Fails"), "bad", says)

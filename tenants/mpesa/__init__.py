@@ -57,9 +57,14 @@ from tenants.mpesa.models import (
     MpesaRequest,
     MpesaResult,
 )
+from tenants.mpesa.prompts import StkPush
 from tenants.mpesa.refusals import InitiatorFrozen, InitiatorNotReady, NotReady
 
+# M-Pesa as one of the gateways that payments take money through.
+GATEWAY = StkPush()
+
 __all__ = [
+    "GATEWAY",
     "PASSWORD_DAYS",
     "Answered",
     "InitiatorFaultFound",

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from tenants.subscribers.models import AccountNumber, Subscriber
@@ -44,12 +44,21 @@ def number_for(subscriber_id: UUID, purchase_id: UUID | None = None) -> str:
     mine = select(AccountNumber.number).where(
         AccountNumber.subscriber_id == subscriber_id, AccountNumber.purchase_id.is_not_distinct_from(purchase_id)
     )
+    return db.session.scalar(mine) or _new_number(subscriber_id, purchase_id, mine)
+
+
+def new_number_for(subscriber_id: UUID, purchase_id: UUID) -> str:
+    """As number_for, for a purchase that has probably none yet: one statement then."""
+    mine = select(AccountNumber.number).where(
+        AccountNumber.subscriber_id == subscriber_id, AccountNumber.purchase_id == purchase_id
+    )
+    return _new_number(subscriber_id, purchase_id, mine)
+
+
+def _new_number(subscriber_id: UUID, purchase_id: UUID | None, mine: Select[str]) -> str:
     for _ in range(_TRIES):
-        known = db.session.scalar(mine)
-        if known is not None:
-            return known
         digits = secrets.choice("123456789") + "".join(secrets.choice("0123456789") for _ in range(_LENGTH - 2))
-        db.session.execute(
+        made: str | None = db.session.scalar(
             insert(AccountNumber)
             .values(
                 id=ids.new_id(),
@@ -60,7 +69,11 @@ def number_for(subscriber_id: UUID, purchase_id: UUID | None = None) -> str:
                 created_at=clock.now(),
             )
             .on_conflict_do_nothing()
+            .returning(AccountNumber.number)
         )
+        # None: the digits are taken, or another has given it a number meanwhile.
+        if made is not None or (made := db.session.scalar(mine)) is not None:
+            return made
     raise RuntimeError("no free account number was found")
 
 
