@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import requests
+import urllib3
 
 from tenants.airtel import classify
 from tenants.gateway import Accepted, Answer, Meaning, NotAccepted, Told, Verdict
@@ -194,7 +195,7 @@ def _call(
             method, url, headers=headers, timeout=timeout, allow_redirects=False, stream=True, **options
         ) as answer:
             raw = answer.raw.read(_MAX_ANSWER_BYTES, decode_content=True)
-    except (requests.RequestException, OSError):
+    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
         return None
     return Reply(answer.status_code, _parse(raw))
 

@@ -26,7 +26,7 @@ class Kept(NamedTuple):
 @dataclass(frozen=True)
 class Storefront:
     """`offers` are sold on hotspots and `line_offers` for lines; the digests stand for their packages and prices.
-    `routers` are ids by log-in address, `pages` are kept by language.
+    `routers` are ids by log-in address, `pages` are kept by language and ways to pay.
 
     Pages are kept here and not beside, so that none can ever show other prices than its digest stands for.
     """

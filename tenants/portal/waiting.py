@@ -13,13 +13,13 @@ from flask import Response, current_app, g, jsonify, redirect, request
 from flask.typing import ResponseReturnValue
 
 from config import Settings
-from tenants import checkout
+from tenants import checkout, subscribers
 from tenants.checkout import Progress, Purchase
-from tenants.portal import arrival, mine, shelf, ticket, words
+from tenants.portal import arrival, gateways, mine, shelf, ticket, words
 from tenants.portal.arrival import Arrival
 from tenants.portal.frame import address, bp, links, page, refusal
 from tenants.portal.frame import gettext as _
-from tenants.portal.shop import router_notice
+from tenants.portal.shop import BadPhone, read_phone, router_notice
 from tenants.portal.storefront import storefront
 from wavu import clock, money
 from wavu.db import savepoint
@@ -64,13 +64,20 @@ def status(nonce: str) -> ResponseReturnValue:
 @limiter.limit("60 per minute; 900 per hour")
 @public(scope="tenant")
 def again(nonce: str) -> ResponseReturnValue:
-    """A new prompt, at the customer's tap. The address is the guard: 128 random bits that no other site knows."""
-    purchase = _find(nonce)
+    """A new prompt, at the customer's tap; to another phone by another gateway, if they say so. The address is the
+    guard: 128 random bits that no other site knows."""
+    purchase, via = _find(nonce), gateways.wish(request.form.get("via", ""))
     if ticket.is_from_elsewhere():
         raise NotFound
+    phone = None
+    if via is not None:
+        try:
+            phone = read_phone(request.form.get("phone", "")[:40].strip())
+        except BadPhone as bad:
+            return _show(nonce, status=422, phone_error=_(str(bad)))
     try:
         with savepoint():
-            checkout.try_again(purchase)
+            checkout.try_again(purchase, phone, via)
     except checkout.AlreadyBought:
         pass
     except Refused as no:
@@ -136,7 +143,7 @@ def use_again(nonce: str) -> ResponseReturnValue:
     return redirect(address(f"/w/{_find(nonce).nonce}"))
 
 
-def _show(nonce: str, notice: str | None = None, status: int = 200) -> Response:
+def _show(nonce: str, notice: str | None = None, status: int = 200, *, phone_error: str | None = None) -> Response:
     tenant: Tenant = g.tenant
     now = checkout.progress(nonce)
     path, back = f"/w/{nonce}", request.args.get("back") == "1"
@@ -149,6 +156,8 @@ def _show(nonce: str, notice: str | None = None, status: int = 200) -> Response:
         "name": shelf.name(now.terms),
         "price": money.show(now.price_cents, tenant.currency),
         "pay_to": now.pay_to,
+        "provider": now.provider,
+        "gateway": gateways.NAMES[now.provider],
         "phone": now.phone_masked,
         "receipt": now.receipt,
         "from_balance": money.show(now.wallet_cents, tenant.currency) if now.wallet_cents else None,
@@ -158,7 +167,7 @@ def _show(nonce: str, notice: str | None = None, status: int = 200) -> Response:
         "url": address(path, where),
         "status_url": f"{path}/status.json",
     }
-    name, data = _state_page(path, now, where, back=back)
+    name, data = _state_page(path, now, where, back=back, phone_error=phone_error)
     response = page(
         name,
         home_url=address("/line") if now.channel == "pppoe" else address("/", came.arguments()),
@@ -175,7 +184,9 @@ def _origin(now: Progress) -> Arrival:
     return Arrival(now.mac, now.login_url, None, now.original_url)
 
 
-def _state_page(path: str, now: Progress, where: list[tuple[str, str]], *, back: bool) -> tuple[str, dict[str, Any]]:
+def _state_page(
+    path: str, now: Progress, where: list[tuple[str, str]], *, back: bool, phone_error: str | None
+) -> tuple[str, dict[str, Any]]:
     """(the template that shows a state, what it needs beside the order)."""
     if now.state in _WAITING:
         left = min(now.seconds_left, _PROMPT_SECONDS)
@@ -194,14 +205,14 @@ def _state_page(path: str, now: Progress, where: list[tuple[str, str]], *, back:
             "go_url": go_url,
             **_onward(now.original_url),
         }
-    return "fail.html", _failure(path, now)
+    return "fail.html", _failure(path, now) | _otherwise(path, now, phone_error)
 
 
 def _failure(path: str, now: Progress) -> dict[str, Any]:
     tenant: Tenant = g.tenant
-    said = {"no_reply": words.NO_REPLY, "review": words.REVIEW, "short": words.SHORT}.get(now.state) or words.failure(
-        now.code
-    )
+    said = {"no_reply": words.NO_REPLY[now.provider], "review": words.REVIEW, "short": words.SHORT}.get(
+        now.state
+    ) or words.failure(now.code, now.provider)
     sums = {
         "here": money.show(now.spare_cents, tenant.currency),
         "missing": money.show(now.missing_cents, tenant.currency),
@@ -214,6 +225,32 @@ def _failure(path: str, now: Progress) -> dict[str, Any]:
         "retry_in": now.retry_in_seconds,
         "retry_shown": _minutes(now.retry_in_seconds),
     }
+
+
+def _otherwise(path: str, now: Progress, phone_error: str | None) -> dict[str, Any]:
+    """How else this purchase can be paid: through a gateway that works, and by hand while M-Pesa does not reach phones.
+
+    The account number is the purchase's own, made when it is first needed: all of them would be too many.
+    """
+    tenant: Tenant = g.tenant
+    standings, price = gateways.standings(), money.show(now.missing_cents, tenant.currency)
+    if now.state not in {"failed", "no_reply"}:
+        return {"other": None, "by_hand": None}
+    other, by_hand = gateways.another(standings, now.provider), None
+    mpesa = gateways.mpesa_down(standings, now.provider, now.code)
+    if mpesa is not None:
+        kind, _space, number = mpesa.label.partition(" ")
+        account = None
+        if mpesa.paybill is not None:
+            account = now.account_number or subscribers.new_number_for(now.subscriber_id, now.purchase_id)
+        by_hand = {"kind": kind, "number": number, "account": account, "price": price}
+    return {
+        "other": other and {
+            "name": gateways.NAMES[other], "value": other, "url": address(f"{path}/again"), "price": price,
+            "error": phone_error, "open": mpesa is not None or phone_error is not None,
+        },
+        "by_hand": by_hand,
+    }  # fmt: skip
 
 
 def _onward(url: str | None) -> dict[str, str | None]:
