@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Iterator
+from contextlib import closing
 from typing import NamedTuple
 from uuid import UUID
 
@@ -72,11 +73,9 @@ class Counter(NamedTuple):
 
     def post(self, url: str, body: bytes) -> int:
         host, _, path = url.removeprefix("http://").partition("/")
-        wire = http.client.HTTPConnection("127.0.0.1", self.shop.settings.public_port, timeout=5)
-        wire.request("POST", f"/{path}", body, {"Host": host, "Content-Type": "application/json"})
-        status = wire.getresponse().status
-        wire.close()
-        return status
+        with closing(http.client.HTTPConnection("127.0.0.1", self.shop.settings.public_port, timeout=30)) as wire:
+            wire.request("POST", f"/{path}", body, {"Host": host, "Content-Type": "application/json"})
+            return wire.getresponse().status
 
     def check_books(self) -> None:
         """What Airtel took is in the book, to the shilling, once."""

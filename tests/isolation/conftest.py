@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from tenants import mpesa, payments, payouts, reconciliation, subscribers
+from tenants import airtel, mpesa, payments, payouts, reconciliation, subscribers
+from tenants.airtel.setup import Values
 from tenants.mpesa import MpesaAccount, MpesaBalance, MpesaChange
 from tenants.mpesa.changes import Asker
 from tenants.mpesa.setup import Numbers
@@ -67,6 +68,20 @@ def _set_up(isp: Isp, letter: str) -> None:
         mpesa.changes.use(draft, Asker(isp.owner.id, f"Owner canary-{letter}"))
 
 
+def _airtel(isp: Isp, letter: str) -> None:
+    """An Airtel Money account that waits to take payments."""
+    with tenant_scope(isp.id), transaction():
+        draft = airtel.setup.start_draft(
+            Values(
+                "staging", f"70030{letter}", f"id canary-{letter}", f"secret canary-{letter}", f"hash canary-{letter}",
+                f"airtel@canary-{letter}.test",
+            )
+        )  # fmt: skip
+        draft.checks = {step: {"state": "ok", "code": None} for step in airtel.setup.STEPS}
+        db.session.flush()
+        airtel.changes.use(draft, by_id=isp.owner.id, by=f"Owner canary-{letter}")
+
+
 @pytest.fixture
 def world(app: Flask) -> World:
     """Two ISPs that have a row of everything that a page of theirs may name."""
@@ -74,6 +89,7 @@ def world(app: Flask) -> World:
     for isp, letter in ((made.a, "a"), (made.b, "b")):
         _money(isp, letter)
         _set_up(isp, letter)
+        _airtel(isp, letter)
     return made
 
 
