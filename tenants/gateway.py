@@ -135,7 +135,7 @@ class Gateway(Protocol):
     def read(self, body: bytes) -> Told | None:
         """Reads a callback; None for anything else."""
 
-    def trusts(self, account_id: UUID, body: bytes, peer: str | None, meaning: Meaning) -> bool:
+    def trusts(self, account: Account, body: bytes, peer: str | None, meaning: Meaning) -> bool:
         """Whether a callback's own word is enough, or query() must say so too."""
 
     def note_works(self, account_id: UUID, *, paid: bool) -> None:

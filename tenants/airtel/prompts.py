@@ -7,7 +7,7 @@ from uuid import UUID
 
 from tenants.airtel import accounts, api, classify
 from tenants.airtel.models import AirtelAccount
-from tenants.gateway import Accepted, Answer, Meaning, NotAccepted, Prompt, Told
+from tenants.gateway import Accepted, Account, Answer, Meaning, NotAccepted, Prompt, Told
 from wavu.failpoint import failpoint
 
 
@@ -61,12 +61,12 @@ class UssdPush:
     def read(self, body: bytes) -> Told | None:
         return api.read(body)
 
-    def trusts(self, account_id: UUID, body: bytes, peer: str | None, meaning: Meaning) -> bool:
+    def trusts(self, account: Account, body: bytes, peer: str | None, meaning: Meaning) -> bool:
         """Only under Airtel's signature. Without one the address is all that speaks for it: it is the same for every
         payment of the account, stands in Airtel's portal for all who work there to read, and lives as long as the
         account. So a claim without a signature, yes or no, is asked about."""
         del peer, meaning
-        key = accounts.find_account(account_id).hash_key
+        key = account.hash_key if isinstance(account, AirtelAccount) else None
         return key is not None and api.is_signed(body, key)
 
     def note_works(self, account_id: UUID, *, paid: bool) -> None:

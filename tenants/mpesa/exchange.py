@@ -19,13 +19,13 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from config import Settings
-from tenants.gateway import Meaning, Verdict
+from tenants.gateway import Account, Meaning, Verdict
 from tenants.mpesa import accounts, classify, initiator
 from tenants.mpesa.daraja import App, NotAccepted
 from tenants.mpesa.events import ResultArrived, StatusAnswered
 from tenants.mpesa.initiator import Acknowledged, Initiator, Result, Transaction
 from tenants.mpesa.initiators import note_outcome, open_initiator
-from tenants.mpesa.models import MpesaAccount, MpesaBalance, MpesaRequest, MpesaResult
+from tenants.mpesa.models import MpesaBalance, MpesaRequest, MpesaResult
 from tenants.mpesa.refusals import InitiatorFrozen, InitiatorNotReady
 from wavu import clock, ids, outbox
 from wavu.db import db
@@ -179,7 +179,7 @@ def _settle_own(request: MpesaRequest, result: Result, meaning: Meaning) -> None
         announce(StatusAnswered(request.id, request.subject_id))
 
 
-def comes_from_daraja(account: MpesaAccount, peer: str | None) -> bool:
+def comes_from_daraja(account: Account, peer: str | None) -> bool:
     """Whether the sender's address is on the list. A score, not a proof; in the rehearsal the simulator is local."""
     settings: Settings = current_app.extensions["settings"]
     if account.environment == "rehearsal":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import UUID
 
-from tenants.gateway import Accepted, Answer, Meaning, NotAccepted, Prompt, Told, Verdict
+from tenants.gateway import Accepted, Account, Answer, Meaning, NotAccepted, Prompt, Told, Verdict
 from tenants.mpesa import accounts, callback, classify, daraja, exchange
 from tenants.mpesa.models import MpesaAccount
 from wavu import clock
@@ -68,11 +68,11 @@ class StkPush:
     def read(self, body: bytes) -> Told | None:
         return callback.parse(body)
 
-    def trusts(self, account_id: UUID, body: bytes, peer: str | None, meaning: Meaning) -> bool:
+    def trusts(self, account: Account, body: bytes, peer: str | None, meaning: Meaning) -> bool:
         """The path's token is the attempt's own, and enough for a no; a yes must come from Daraja's addresses too."""
         if meaning.verdict is not Verdict.SUCCESS:
             return True
-        return exchange.comes_from_daraja(accounts.find_account(account_id), peer)
+        return exchange.comes_from_daraja(account, peer)
 
     def note_works(self, account_id: UUID, *, paid: bool) -> None:
         accounts.note_works(account_id, paid=paid)

@@ -53,14 +53,14 @@ def settle_callback(event_id: UUID) -> Settled | None:
 
 def _read(event: InboundEvent, intent: PaymentIntent) -> tuple[str, Settled | None]:
     """What an event comes to, in a word or two, and the money that it brings."""
-    gateway = gateways.of(intent)
+    gateway, account = gateways.of(intent), gateways.account_of(intent)
     said = gateway.read(event.body)
     if said is None:
         return "malformed", None
     if _is_of_another(intent, said):
         return "refused: another checkout", None
     meaning = gateway.meaning(said.code)
-    trusted = gateway.trusts(intent.account_id, event.body, event.peer, meaning)
+    trusted = gateway.trusts(account, event.body, event.peer, meaning)
     if meaning.verdict is not Verdict.SUCCESS:
         return _failure(intent, said.code, meaning, trusted=trusted), None
     second = intent.state == "succeeded" and said.receipt not in {None, intent.receipt}
@@ -80,7 +80,7 @@ def _read(event: InboundEvent, intent: PaymentIntent) -> tuple[str, Settled | No
     ):
         _ask_gateway(intent)
         return "held", None
-    settled = _credit(gateways.account_of(intent), intent, said, _SOURCES[intent.provider][0])
+    settled = _credit(account, intent, said, _SOURCES[intent.provider][0])
     return "settled" if settled else "duplicate", settled
 
 
