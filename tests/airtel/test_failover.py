@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tenants.payments import failover, gateways
 from tests.airtel.conftest import MSISDN, SAFARICOM, Counter
 from tests.browser_client import Browser
+from tests.payments.conftest import Shop
 from wavu.phone import Phone
 from wavu.web.security import flood, limiter
 
@@ -18,7 +19,7 @@ BOTH = ("mpesa", "airtel")
 
 
 @pytest.fixture(autouse=True)
-def _no_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_limits(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many customers share one address here."""
     monkeypatch.setattr(limiter, "enabled", False)
     monkeypatch.setattr(flood, "limits", {})
