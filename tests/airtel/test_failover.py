@@ -8,11 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenants import mpesa
 from tenants.payments import failover, gateways
 from tests.airtel.conftest import MSISDN, SAFARICOM, Counter
 from tests.browser_client import Browser
 from tests.payments.conftest import Shop
+from wavu.db import transaction
 from wavu.phone import Phone
+from wavu.tenancy import tenant_scope
 from wavu.web.security import flood, limiter
 
 BOTH = ("mpesa", "airtel")
@@ -153,6 +156,8 @@ def test_m_pesa_down_is_said_with_the_other_way_and_the_paybill_and_recovers(cou
     assert _portal(counter, browser, f"/w/{nonce}").count(number) == 1, "the same number again"
     # Paid by hand to that number, it is this purchase that is bought.
     counter.shop.sim.set_knobs({"gateway.fault": "none"})
+    with counter.shop.app.app_context(), tenant_scope(counter.a), transaction():
+        mpesa.ask_to_register(mpesa.active_account())
     counter.shop.work("register_hooks")
     counter.shop.sim.pay("254712345678", "600100", 10, number)
     counter.shop.sim.wait_idle()
