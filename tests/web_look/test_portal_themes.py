@@ -37,8 +37,18 @@ _PACKAGES = tuple(
 _ORDER = {
     "name": "1 <i>hour</i>", "price": "KES 10", "pay_to": "Mama <b>Njeri</b> Net · 600100", "phone": "0712 ••• 678",
     "receipt": "TKN4H7XQ2M", "state": "", "url": "/w/1", "status_url": "/w/1/status.json", "from_balance": None,
-    "spare": "KES 5", "spend_url": "/?with=1",
+    "spare": "KES 5", "spend_url": "/?with=1", "provider": "mpesa", "gateway": "M-Pesa",
 }  # fmt: skip
+# Two ways to pay, and the one that was chosen does not answer.
+_GATEWAYS = tuple(
+    {"value": value, "name": name, "chosen": not value}
+    for value, name in (("", "As the number says"), ("mpesa", "M-Pesa"), ("airtel", "Airtel Money"))
+)
+_OTHER = {
+    "name": "Airtel Money", "value": "airtel", "url": "/w/1/again", "price": "KES 10", "error": "Not a number",
+    "open": True,
+}  # fmt: skip
+_BY_HAND = {"kind": "PayBill", "number": "600100", "account": "66951289", "price": "KES 10"}
 
 each_theme = pytest.mark.parametrize("theme", reading.themes(), ids=lambda path: path.name)
 
@@ -70,6 +80,9 @@ def _render(
         "packages": _PACKAGES,
         "yours": (),
         "purse": None,
+        "gateways": _GATEWAYS,
+        "other": MappingProxyType(_OTHER),
+        "by_hand": MappingProxyType(_BY_HAND),
         "starts": None,
         "line_url": "/line",
         "account": "",
@@ -145,19 +158,21 @@ def test_a_page_keeps_the_contract(theme: Path, page: str, locale: str) -> None:
 
 @each_theme
 @pytest.mark.parametrize("locale", LOCALES)
-def test_the_pay_form_keeps_its_names(theme: Path, locale: str) -> None:
-    html = _render(theme, "home", locale, phone_error="Wrong", notice="Look", phone='"><b>')
+@pytest.mark.parametrize("gateways", [(), _GATEWAYS], ids=["one way to pay", "two ways to pay"])
+def test_the_pay_form_keeps_its_names(theme: Path, locale: str, gateways: tuple[dict[str, Any], ...]) -> None:
+    html = _render(theme, "home", locale, phone_error="Wrong", notice="Look", phone='"><b>', gateways=gateways)
     seen = Page(html)
     fields = [(a.get("name"), a.get("type"), a.get("value")) for tag, a in seen.tags if tag == "input"]
     assert fields == [
         ("state", "hidden", "a signed ticket"),
         *(("package", "radio", package["id"]) for package in _PACKAGES),
         ("phone", "tel", '"><b>'),
+        *(("via", "radio", each["value"]) for each in gateways),
     ]
     (form,) = (attributes for tag, attributes in seen.tags if tag == "form")
     assert (form["method"], form["action"], "data-pay" in form) == ("post", "/buy", True)
     assert [a["data-price"] for _tag, a in seen.tags if "data-price" in a] == ["KES 00", "KES 10", "KES 20"]
-    assert sum("checked" in attributes for _tag, attributes in seen.tags) == 1
+    assert sum("checked" in attributes for _tag, attributes in seen.tags) == (2 if gateways else 1)
     (button,) = (attributes for tag, attributes in seen.tags if tag == "button")
     assert "%s" in button["data-say"]
     assert button["data-busy"]
