@@ -123,6 +123,10 @@ class Settings(BaseSettings):
     daraja_production_url: HttpUrl = "https://api.safaricom.co.ke"
     # The simulator of the rehearsal and of tests; refused in production.
     daraja_rehearsal_url: HttpUrl | None = None
+    airtel_staging_url: HttpUrl = "https://openapiuat.airtel.africa"
+    airtel_production_url: HttpUrl = "https://openapi.airtel.africa"
+    # As daraja_rehearsal_url, of Airtel Money; refused in production.
+    airtel_rehearsal_url: HttpUrl | None = None
     # How fast calls may leave for Daraja: STK pushes and queries of one app, and all calls of all tenants together,
     # since they share one address. Safaricom publishes no limits; the sandbox's are what people have met.
     daraja_stk_per_second: PerSecond = 5
@@ -215,6 +219,8 @@ def _in_production(said: Mapping[str, str]) -> Iterator[str]:
         )
     if "daraja_rehearsal_url" in said:
         yield "DARAJA_REHEARSAL_URL: is for the rehearsal; unset it. Money is real in production."
+    if "airtel_rehearsal_url" in said:
+        yield "AIRTEL_REHEARSAL_URL: is for the rehearsal; unset it. Money is real in production."
     if "failpoint_dir" in said:
         yield "FAILPOINT_DIR: is for tests; unset it. It makes processes kill themselves."
     if len(said.get("radius_health_secret", "h" * 16)) < 16:

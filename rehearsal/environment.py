@@ -53,6 +53,7 @@ PORTS = (
     Port("RADIUS_COA_PORT", 3799, "RADIUS change of authorization", socket.SOCK_DGRAM, (HOST, *NAS_ADDRESSES)),
     Port("SMTP_PORT", 1025, "the mail catcher"),
     Port("DARAJA_PORT", 8100, "the M-Pesa simulator and its phones"),
+    Port("AIRTEL_PORT", 8110, "the Airtel Money simulator and its phones"),
     Port("ROUTER_CONTROL_PORT", 8190, "the virtual routers"),
     Port("ROUTER_HOTSPOT_PORT", 8180, "the virtual routers' hotspots", hosts=NAS_ADDRESSES),
 )
@@ -209,6 +210,8 @@ def build(root: Path, var: Path, ports: Mapping[str, str], urls: Mapping[str, st
         "MAIL_DIR": str(var / "mail"),
         "DARAJA_REHEARSAL_URL": f"http://{HOST}:{ports['DARAJA_PORT']}",
         "DARAJA_APPS": str(var / "daraja.json"),
+        "AIRTEL_REHEARSAL_URL": f"http://{HOST}:{ports['AIRTEL_PORT']}",
+        "AIRTEL_APPS": str(var / "airtel.json"),
         "ROUTERS": str(var / "routers.json"),
         "SPOOL_DIR": str(var / "spool"),
         "RADIUS_BIND": HOST,

@@ -19,7 +19,7 @@ from config import Settings, load
 from rehearsal.daraja import certificate
 from rehearsal.environment import NAS_ADDRESSES
 from rehearsal.servers import write_private
-from tenants import mpesa, network, subscribers
+from tenants import airtel, mpesa, network, subscribers
 from tenants.catalog import Package
 from tenants.mpesa import MpesaAccount
 from wavu import accounts, clock, ids, tenancy
@@ -41,6 +41,8 @@ class Isp(NamedTuple):
     nas_address: str
     nas_identifier: str
     mpesa: tuple[str, str, str]
+    # The merchant at Airtel Money; None for an ISP that takes M-Pesa alone.
+    airtel: str | None
     packages: tuple[dict[str, Any], ...]
 
 
@@ -76,13 +78,13 @@ ISPS = (
         "pendo", "Pendo WiFi", "mtaa", "#00853e", "+254700000001", "en",
         ("Achieng Otieno", "achieng@pendo.test"), ("Brian Mwangi", "brian@pendo.test"), NAS_ADDRESSES[0],
         "pendo-kasarani",
-        ("paybill", "600100", "600100"), _HOTSPOT,
+        ("paybill", "600100", "600100"), "700100", _HOTSPOT,
     ),
     Isp(
         "kilimani", "Kilimani Fibre", "nyumba", "#1d4ed8", "+254700000002", "sw",
         ("Halima Abdi", "halima@kilimani.test"), ("Kevin Kamau", "kevin@kilimani.test"), NAS_ADDRESSES[1],
         "kilimani-core",
-        ("till", "600200", "5123456"), _HOME,
+        ("till", "600200", "5123456"), None, _HOME,
     ),
 )  # fmt: skip
 STAFF = ("Wanjiru Njeri", "wanjiru@wavu.test")
@@ -102,6 +104,8 @@ def _secrets() -> dict[str, str]:
         for part in ("consumer_key", "consumer_secret", "passkey"):
             keep(f"{part} {isp.slug}", secrets.token_hex(16))
         keep(f"initiator {isp.slug}", secrets.token_hex(8))
+        for part in ("client_id", "client_secret"):
+            keep(f"{part} {isp.slug}", secrets.token_hex(16))
         for _, email in (isp.owner, isp.manager):
             keep(email, _password())
     keep(STAFF[1], _password())
@@ -185,8 +189,12 @@ def _daraja(isp: Isp, kept: dict[str, str]) -> dict[str, str]:
     return {part: kept[f"{part} {isp.slug}"] for part in ("consumer_key", "consumer_secret", "passkey")}
 
 
+def _airtel(isp: Isp, kept: dict[str, str]) -> dict[str, str]:
+    return {part: kept[f"{part} {isp.slug}"] for part in ("client_id", "client_secret")}
+
+
 def _shop(isp: Isp, kept: dict[str, str]) -> None:
-    """Packages, an M-Pesa account at the simulator, and one fibre line, not paid yet. In the tenant's scope."""
+    """Packages, accounts at the simulators, and one fibre line, not paid yet. In the tenant's scope."""
     if db.session.scalar(select(Package.id).limit(1)) is None:
         for position, package in enumerate(isp.packages):
             db.session.add(Package(id=ids.new_id(), position=position, **package))
@@ -201,6 +209,8 @@ def _shop(isp: Isp, kept: dict[str, str]) -> None:
     for account in mpesa.list_accounts():
         if mpesa.initiator_of(account.id) is None:
             _initiator(isp, kept, account)
+    if isp.airtel is not None and not airtel.list_accounts():
+        airtel.add_account(environment="rehearsal", merchant_number=isp.airtel, **_airtel(isp, kept))
     if subscribers.by_username(_line(isp)) is None:
         subscribers.add_line(username=_line(isp), password=kept[f"line {isp.slug}"], name="Line 1")
 
@@ -220,8 +230,8 @@ def _line(isp: Isp) -> str:
     return f"{isp.slug}-line1"
 
 
-def _write_peers(settings: Settings, kept: dict[str, str]) -> None:
-    """What the simulators of M-Pesa and of the routers need to know; they wait for these files."""
+def _write_peers(settings: Settings, kept: dict[str, str], callbacks: dict[str, str]) -> None:
+    """What the simulators need to know; they wait for these files. `callbacks`: where Airtel calls an ISP back."""
     apps = [
         {
             **_daraja(isp, kept),
@@ -243,7 +253,21 @@ def _write_peers(settings: Settings, kept: dict[str, str]) -> None:
         }
         for isp in ISPS
     ]
-    for variable, content in (("DARAJA_APPS", {"apps": apps}), ("ROUTERS", routers)):
+    merchants = [
+        {
+            **_airtel(isp, kept),
+            "merchant_number": isp.airtel,
+            "name": isp.name.upper(),
+            "callback_url": callbacks[isp.slug],
+        }
+        for isp in ISPS
+        if isp.slug in callbacks
+    ]
+    for variable, content in (
+        ("DARAJA_APPS", {"apps": apps}),
+        ("AIRTEL_APPS", {"apps": merchants}),
+        ("ROUTERS", routers),
+    ):
         if path := os.environ.get(variable):
             write_private(Path(path), json.dumps(content, indent=1))
 
@@ -256,6 +280,20 @@ def _account_number(isp: Isp, settings: Settings) -> str:
         line = subscribers.by_username(_line(isp))
         assert line is not None
         return subscribers.number_for(line.id)
+
+
+def _callbacks(settings: Settings) -> dict[str, str]:
+    """Where Airtel Money calls each ISP back, as its owner would enter it in the developer portal. In the platform's
+    scope."""
+    found = {}
+    for isp in ISPS:
+        tenant_id = tenancy.resolve(NameKind.HOST, f"{isp.slug}.{settings.platform_domain}")
+        assert tenant_id is not None
+        with tenancy.visiting(tenant_id):
+            account = next((each for each in airtel.list_accounts() if each.environment == "rehearsal"), None)
+            if account is not None:
+                found[isp.slug] = airtel.callback_url(account)
+    return found
 
 
 def _summary(settings: Settings, kept: dict[str, str], totp: str, numbers: dict[str, str]) -> dict[str, Any]:
@@ -271,6 +309,7 @@ def _summary(settings: Settings, kept: dict[str, str], totp: str, numbers: dict[
             "platform": settings.origin(f"staff.{domain}"),
             "console": settings.origin(f"console.{domain}"),
             "phones": f"{settings.daraja_rehearsal_url}/phone/",
+            "airtel_phones": f"{settings.airtel_rehearsal_url}/phone/",
             "routers": f"http://127.0.0.1:{os.environ.get('ROUTER_CONTROL_PORT', '8190')}/",
             "portals": {isp.slug: settings.origin(f"{isp.slug}.{domain}") for isp in ISPS},
         },
@@ -304,6 +343,17 @@ def _summary(settings: Settings, kept: dict[str, str], totp: str, numbers: dict[
                 for isp in ISPS
             },
         },
+        "airtel": {
+            "base_url": settings.airtel_rehearsal_url,
+            "control_url": f"{settings.airtel_rehearsal_url}/control",
+            "phones_url": f"{settings.airtel_rehearsal_url}/phone/",
+            "portal_url": f"{settings.airtel_rehearsal_url}/portal/",
+            "tenants": {
+                isp.slug: {"environment": "rehearsal", "merchant_number": isp.airtel, **_airtel(isp, kept)}
+                for isp in ISPS
+                if isp.airtel is not None
+            },
+        },
         "subscribers": [
             {
                 "tenant": isp.slug,
@@ -326,7 +376,8 @@ def main() -> None:
         for isp in ISPS:
             _isp(isp, settings, kept)
         numbers = {isp.slug: _account_number(isp, settings) for isp in ISPS}
-    _write_peers(settings, kept)
+        callbacks = _callbacks(settings)
+    _write_peers(settings, kept, callbacks)
     print(json.dumps(_summary(settings, kept, totp, numbers)))
 
 

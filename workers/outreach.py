@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ from flask_babel import force_locale, format_datetime
 from flask_babel import gettext as _
 
 from config import Settings
-from tenants import mpesa
+from tenants import airtel, mpesa
 from wavu import accounts, mail, money, outbox
 from wavu.outbox import Queue
 from wavu.tenancy import current_tenant
@@ -160,6 +161,23 @@ def tell_mpesa_contact(event: dict[str, Any]) -> Outside:
     yield lambda: mail.send(message)
 
 
+def tell_airtel_change(event: dict[str, Any]) -> None:
+    """As tell_mpesa_change, of Airtel Money."""
+    once = f"{event['account_id']} {event['turn']} {event['asked_at']}"
+    _tell_each_owner("airtel_change", once, event)
+    if airtel.find_account(UUID(event["account_id"])).told_email is not None:
+        outbox.put(Queue.MESSAGES, "tell_airtel_contact", once, event)
+
+
+def tell_airtel_contact(event: dict[str, Any]) -> Outside:
+    """The same, to an address that whoever has taken over the console has not."""
+    account = airtel.find_account(UUID(event["account_id"]))
+    with force_locale(current_tenant().locale):
+        subject, text = _airtel_change(event)
+    message = mail.Message(to=account.told_email or "", subject=subject, text=text)
+    yield lambda: mail.send(message)
+
+
 def _tell_each_owner(what: str, once: str, event: dict[str, Any]) -> None:
     for membership, person in accounts.members():
         if membership.role == "owner":
@@ -289,22 +307,32 @@ def _mpesa_silent(payload: dict[str, Any]) -> tuple[str, str] | None:
 
 
 def _mpesa_change(payload: dict[str, Any]) -> tuple[str, str]:
-    change, tenant = mpesa.changes.find_change(UUID(payload["change_id"])), current_tenant()
-    at = format_datetime(change.effective_at.astimezone(ZoneInfo(tenant.timezone)), "d MMM yyyy, HH:mm", rebase=False)
-    facts = {
-        "name": tenant.name,
-        "account": mpesa.find_account(change.account_id).label,
-        "who": change.requested_by_name,
-        "at": at,
-        "link": f"{_origin('console')}/money/mpesa",
-    }
-    if payload["turn"] == "asked":
-        text = _(
+    change = mpesa.changes.find_change(UUID(payload["change_id"]))
+    label = mpesa.find_account(change.account_id).label
+    text = _change(payload["turn"], label, change.requested_by_name, change.effective_at, "mpesa")
+    return _("%(name)s: where M-Pesa payments go", name=current_tenant().name), text
+
+
+def _airtel_change(payload: dict[str, Any]) -> tuple[str, str]:
+    account = airtel.find_account(UUID(payload["account_id"]))
+    assert account.effective_at is not None
+    text = _change(payload["turn"], account.label, account.requested_by_name or "", account.effective_at, "airtel")
+    return _("%(name)s: where Airtel Money payments go", name=current_tenant().name), text
+
+
+def _change(turn: str, label: str, who: str, effective_at: datetime, page: str) -> str:
+    """That money shall go elsewhere, does so, or shall not after all."""
+    tenant = current_tenant()
+    at = format_datetime(effective_at.astimezone(ZoneInfo(tenant.timezone)), "d MMM yyyy, HH:mm", rebase=False)
+    link = f"{_origin('console')}/money/{page}"
+    facts = {"name": tenant.name, "account": label, "who": who, "at": at, "link": link}
+    if turn == "asked":
+        text: str = _(
             "Hello,\n\n%(who)s asked that payments to %(name)s go to %(account)s from %(at)s on, or as soon as another "
             "owner or manager approves.\n\nIs that not right? Any owner can cancel it until then:\n%(link)s",
             **facts,
         )
-    elif payload["turn"] == "done":
+    elif turn == "done":
         text = _(
             "Hello,\n\nPayments to %(name)s now go to %(account)s, as %(who)s asked.\n\n"
             "Is that not right? Act at once:\n%(link)s",
@@ -316,7 +344,7 @@ def _mpesa_change(payload: dict[str, Any]) -> tuple[str, str]:
             "Nothing has changed.\n%(link)s",
             **facts,
         )
-    return _("%(name)s: where M-Pesa payments go", name=tenant.name), text
+    return text
 
 
 _WORDS: dict[str, Callable[[dict[str, Any]], tuple[str, str] | None]] = {
@@ -329,4 +357,5 @@ _WORDS: dict[str, Callable[[dict[str, Any]], tuple[str, str] | None]] = {
     "payout_limit": _payout_limit,
     "mpesa_silent": _mpesa_silent,
     "mpesa_change": _mpesa_change,
+    "airtel_change": _airtel_change,
 }

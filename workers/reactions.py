@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tenants import checkout, mpesa, payments, payouts
+from tenants import airtel, checkout, mpesa, payments, payouts
+from tenants.airtel import AirtelChangeTold
 from tenants.mpesa import (
     InitiatorFaultFound,
     InitiatorPasswordAges,
@@ -22,7 +23,7 @@ from tenants.mpesa import (
     ResultArrived,
     StatusAnswered,
 )
-from tenants.payments import CallbackArrived, PaymentReported, StkAsked
+from tenants.payments import CallbackArrived, PaymentReported, StkAsked, UssdAsked
 from tenants.payouts import PayoutApproved, PayoutLimitRaised
 from wavu.accounts import CredentialChanged, PasswordResetAsked, PasswordResetMade, PersonInvited
 from wavu.events import Reaction, react
@@ -55,6 +56,8 @@ JOBS: dict[str, Job] = {
     "look_after_wallets": settlement.look_after_wallets,
     "renew_package": settlement.renew_package,
     "expire_promo": settlement.expire_promo,
+    "check_airtel": airtel.setup.check_airtel,
+    "apply_airtel_change": airtel.changes.apply_airtel_change,
     "look_for_silence": settlement.look_for_silence,
     "notice_silence": settlement.notice_silence,
     "pull_since_last": settlement.pull_since_last,
@@ -77,6 +80,8 @@ JOBS: dict[str, Job] = {
     "tell_owners_mpesa_silent": outreach.tell_owners_mpesa_silent,
     "tell_mpesa_change": outreach.tell_mpesa_change,
     "tell_mpesa_contact": outreach.tell_mpesa_contact,
+    "tell_airtel_change": outreach.tell_airtel_change,
+    "tell_airtel_contact": outreach.tell_airtel_contact,
     "tell_owner": outreach.tell_owner,
     "close_days": bookkeeping.close_days,
     "close_days_of": bookkeeping.close_days_of,
@@ -90,6 +95,7 @@ JOBS: dict[str, Job] = {
 def install() -> None:
     """Declares every event's reactions. Called once, by create_app."""
     react(StkAsked, Reaction("send_stk", Queue.DARAJA))
+    react(UssdAsked, Reaction("send_stk", Queue.AIRTEL))
     react(CallbackArrived, Reaction("settle_callback", Queue.SETTLEMENT))
     react(PaymentReported, Reaction("settle_report", Queue.SETTLEMENT))
     react(MpesaAccountAdded, Reaction("register_hooks", Queue.DARAJA))
@@ -107,6 +113,7 @@ def install() -> None:
     react(PayoutLimitRaised, Reaction("tell_owners_payout_limit", Queue.MESSAGES))
     react(MpesaFellSilent, Reaction("tell_owners_mpesa_silent", Queue.MESSAGES))
     react(MpesaChangeTold, Reaction("tell_mpesa_change", Queue.MESSAGES))
+    react(AirtelChangeTold, Reaction("tell_airtel_change", Queue.MESSAGES))
     react(PersonInvited, Reaction("send_invitation", Queue.MESSAGES))
     react(PasswordResetAsked, Reaction("make_password_reset", Queue.MESSAGES))
     react(PasswordResetMade, Reaction("send_password_reset", Queue.MESSAGES))

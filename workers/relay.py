@@ -56,6 +56,7 @@ class Share(NamedTuple):
 SHARES = {
     Queue.SETTLEMENT: Share(20, 200, 25),
     Queue.DARAJA: Share(6, 24, 24),
+    Queue.AIRTEL: Share(6, 16, 16),
     Queue.NETWORK: Share(4, 24, 24),
     Queue.MESSAGES: Share(4, 16, 16),
     Queue.BULK: Share(2, 8, 1),
@@ -147,7 +148,7 @@ class Relay:
         self._swept_at = self._stepped_at = 0.0
         # Queues whose worker had not taken its last batch yet, when there was more to hand out.
         self._behind: set[Queue] = set()
-        self._threads: runtime.Threads | None = None
+        self._threads: dict[Queue, runtime.Threads] = {}
         self._stop = threading.Event()
 
     def stop(self) -> None:
@@ -165,8 +166,8 @@ class Relay:
             except psycopg.OperationalError as error:
                 log.warning("database is away", error=type(error).__name__)
                 self._stop.wait(1)
-        if self._threads is not None:
-            self._threads.close()
+        for threads in self._threads.values():
+            threads.close()
 
     def _lead(self, wire: psycopg.Connection) -> None:
         while not self._leads(wire):
@@ -210,7 +211,7 @@ class Relay:
         for queue in queues:
             if there:
                 self._hand_out(wire, queue)
-            elif queue in (Queue.SETTLEMENT, Queue.DARAJA) and self._redis_gone_for_good():
+            elif queue in (Queue.SETTLEMENT, Queue.DARAJA, Queue.AIRTEL) and self._redis_gone_for_good():
                 self._perform_here(wire, queue)
 
     def _put_back_lost(self, wire: psycopg.Connection) -> None:
@@ -254,19 +255,19 @@ class Relay:
             failpoint("cp4.after", queue)
 
     def _perform_here(self, wire: psycopg.Connection, queue: Queue) -> None:
-        """Money does not wait for Redis. Settlement is database work and runs here, one after another; calls to Daraja
-        run in threads of this process, and what finds no free one stays due: this loop waits for nobody."""
+        """Money does not wait for Redis. Settlement is database work and runs here, one after another; calls to
+        gateways run in threads of this process, and what finds no free one stays due: this loop waits for nobody."""
         if queue is Queue.SETTLEMENT:
             for row in self._claim(wire, queue, SHARES[queue].total):
                 failpoint("cp22.before", queue)
                 runtime.run(str(row.tenant_id), str(row.id), row.attempt)
                 failpoint("cp22.after", queue)
             return
-        if self._threads is None:
-            self._threads = runtime.Threads(queue, runtime.THREADS[queue])
-        for row in self._claim(wire, queue, self._threads.free):
+        if queue not in self._threads:
+            self._threads[queue] = runtime.Threads(queue, runtime.THREADS[queue])
+        for row in self._claim(wire, queue, self._threads[queue].free):
             failpoint("cp22.before", queue)
-            self._threads.submit(str(row.tenant_id), str(row.id), row.attempt)
+            self._threads[queue].submit(str(row.tenant_id), str(row.id), row.attempt)
 
     def _redis_is_there(self, wire: psycopg.Connection) -> bool:
         """Whether Redis answers; and if it lost its memory since we last looked, what it forgot is freed."""

@@ -40,7 +40,7 @@ from workers.reactions import JOBS
 log = structlog.get_logger(__name__)
 
 # How many jobs of a queue one worker runs side by side: calls to others, which mostly wait.
-THREADS = {Queue.DARAJA: 12, Queue.NETWORK: 12, Queue.MESSAGES: 4}
+THREADS = {Queue.DARAJA: 12, Queue.AIRTEL: 8, Queue.NETWORK: 12, Queue.MESSAGES: 4}
 
 # A worker that is about to be replaced may meet a job of the next release: time for a deploy to end, and then a person
 # hears of it within half an hour instead of a day.

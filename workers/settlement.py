@@ -1,4 +1,4 @@
-"""Jobs about money. The settlement queue does database work alone; what asks Daraja runs on a queue of its own."""
+"""Jobs about money. The settlement queue does database work alone; what asks a gateway runs on a queue of its own."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def notice_silence(_: dict[str, Any]) -> None:
 
 
 def query_stk(event: dict[str, Any]) -> Generator[Callable[[], Any], Any, None]:
-    """Asks Daraja about a push that nobody has answered, and settles it if the answer proves a payment."""
+    """Asks the gateway about a push that nobody has answered, and settles it if the answer proves a payment."""
     proof = yield from payments.query_stk(event)
     if proof is not None:
-        checkout.settle_query(UUID(event["intent_id"]))
+        checkout.settle_query(UUID(event["intent_id"]), proof.receipt)
 
 
 def settle_result(event: dict[str, Any]) -> None:

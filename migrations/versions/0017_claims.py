@@ -5,7 +5,7 @@ from alembic import op
 from migrations.rls import protect
 
 revision = "0017"
-down_revision = "0014"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 

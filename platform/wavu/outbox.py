@@ -24,13 +24,16 @@ class Queue(StrEnum):
 
     SETTLEMENT = "settlement"
     DARAJA = "daraja"
+    AIRTEL = "airtel"
     NETWORK = "network"
     MESSAGES = "messages"
     BULK = "bulk"
 
 
 # How long a worker may hold a row before it is handed out again. Longer than any job of that queue may run.
-LEASE_SECONDS = {Queue.SETTLEMENT: 15, Queue.DARAJA: 90, Queue.NETWORK: 30, Queue.MESSAGES: 60, Queue.BULK: 120}
+LEASE_SECONDS = {
+    Queue.SETTLEMENT: 15, Queue.DARAJA: 90, Queue.AIRTEL: 90, Queue.NETWORK: 30, Queue.MESSAGES: 60, Queue.BULK: 120,
+}  # fmt: skip
 
 # Seconds before the 2nd, 3rd, … attempt; the last goes on until the row is given up.
 BACKOFF_SECONDS = (1, 2, 5, 15, 60, 300, 900)

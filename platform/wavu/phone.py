@@ -10,6 +10,10 @@ import phonenumbers
 # Daraja takes 254 and nine digits starting with 7 or 1 (build sheet 2.7); which of them are Safaricom's is for
 # Safaricom to say, since numbers are ported.
 _KENYAN_MOBILE = re.compile(r"\+254[17]\d{8}")
+# To whom the Communications Authority gave a range (docs/airtel.md 7). A number may have been ported since: it is a
+# guess, good for what to offer first.
+_AIRTEL = re.compile(r"\+254(?:73\d|75[0-6]|762|78\d|10\d)\d{6}")
+_SAFARICOM = re.compile(r"\+254(?:7[0129]\d|74[0-35689]|75[7-9]|76[89]|11\d)\d{6}")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,13 @@ class Phone:
     def is_kenyan_mobile(self) -> bool:
         """Whether an M-Pesa prompt can be tried: +254 and a mobile range."""
         return bool(_KENYAN_MOBILE.fullmatch(self.e164))
+
+    @property
+    def operator(self) -> str | None:
+        """Whose range the number is in, `safaricom` or `airtel`; None for any other."""
+        if _AIRTEL.fullmatch(self.e164):
+            return "airtel"
+        return "safaricom" if _SAFARICOM.fullmatch(self.e164) else None
 
     @property
     def national(self) -> str:

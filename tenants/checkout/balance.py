@@ -29,8 +29,8 @@ from wavu.db import db
 
 # How long a purchase may be bought with money that names it neither by its prompt nor by its account number.
 WAITS_FOR = timedelta(minutes=30)
-# M-Pesa's result for a customer who pressed Cancel (build sheet 4.3).
-_CANCELLED = "1032"
+# M-Pesa's result for a customer who pressed Cancel (build sheet 4.3), and Airtel's.
+_CANCELLED = ("1032", "DP00800001008")
 
 
 def came_in(purchase: str) -> str:
@@ -172,5 +172,5 @@ def waiting(subscriber_id: UUID, now: datetime) -> list[UUID]:
     return [
         row.id
         for row in last_choices.values()
-        if row.state == "open" and not (row.asked == "failed" and row.code == _CANCELLED)
+        if row.state == "open" and not (row.asked == "failed" and row.code in _CANCELLED)
     ]

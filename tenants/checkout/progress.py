@@ -36,8 +36,8 @@ class Progress(NamedTuple):
     money is here), failed, no_reply or review (experience.md 2.4).
 
     `spare_cents` is what came in for this purchase and is not used: of a price that is not reached, or too much;
-    `missing_cents` what its next prompt asks for, or what is paid `by_hand` (None once it is bought). `channel` to
-    `original_url` are the purchase's own.
+    `missing_cents` what its next prompt asks for, or what is paid `by_hand` (None once it is bought). `provider` is the
+    gateway of the latest prompt. `channel` to `original_url` are the purchase's own.
     """
 
     state: str
@@ -51,6 +51,7 @@ class Progress(NamedTuple):
     ends_at: datetime | None
     phone_masked: str
     pay_to: str
+    provider: str
     channel: str
     terms: dict[str, Any]
     price_cents: int
@@ -66,8 +67,8 @@ _ACCOUNT, _TENANT = MpesaAccount.__table__.c, Tenant.__table__.c
 _WALLET, _NUMBER = LedgerAccount.__table__.c, AccountNumber.__table__.c
 _LATEST = (
     select(
-        _INTENT.mpesa_account_id, _INTENT.state, _INTENT.code, _INTENT.receipt, _INTENT.phone, _INTENT.amount_cents,
-        _INTENT.submitted_at, _INTENT.created_at,
+        _INTENT.provider, _INTENT.mpesa_account_id, _INTENT.state, _INTENT.code, _INTENT.receipt, _INTENT.phone,
+        _INTENT.amount_cents, _INTENT.submitted_at, _INTENT.created_at,
     )
     .where(_INTENT.tenant_id == _BOUGHT.tenant_id, _INTENT.purchase_id == _BOUGHT.id)
     .order_by(_INTENT.id.desc())
@@ -117,7 +118,7 @@ def progress(nonce: str) -> Progress:
 
     Raises NotFound, for another tenant's nonce too.
     """
-    found = db.session.execute(_PROGRESS, {"nonce": nonce}).first()
+    found: Any = db.session.execute(_PROGRESS, {"nonce": nonce}).first()
     if found is None:
         raise NotFound
     # A purchase that the balance paid asked nobody.
@@ -135,7 +136,8 @@ def progress(nonce: str) -> Progress:
         found.starts_at,
         found.ends_at,
         Phone(found.phone).masked if found.phone else "",
-        f"{found.name} · {found.party_b}" if found.party_b else "",
+        f"{found.name} · {found.party_b or 'Airtel Money'}" if found.state else "",
+        found.provider or "mpesa",
         found.channel,
         found.terms,
         found.price_cents,

@@ -40,10 +40,11 @@ class NoRoom(Refused):
 
 def begin(
     *, nonce: str, package_id: UUID, phone: Phone, mac: str | None, router_id: UUID | None, login_url: str | None,
-    original_url: str | None,
+    original_url: str | None, provider: str | None = None,
 ) -> Purchase:  # fmt: skip
-    """Starts a purchase and asks the phone for the money. The same nonce again is the same purchase, whatever else it
-    says. Raises NotOnSale, NotReady, PromptOpen or TooManyPrompts, and then nothing was begun.
+    """Starts a purchase and asks the phone for the money: through the gateway `provider`, or the one that the number
+    says. The same nonce again is the same purchase, whatever else it says. Raises NotOnSale, NotReady, PromptOpen or
+    TooManyPrompts, and then nothing was begun.
     """
     failpoint("cp2.before")
     known = db.session.scalar(select(Purchase).where(Purchase.nonce == nonce))
@@ -52,17 +53,19 @@ def begin(
     package = catalog.find_on_sale(package_id, "hotspot")
     return _begin(
         package, phone, nonce=nonce, subscriber_id=subscribers.by_phone(phone).id, channel="hotspot", mac=mac,
-        router_id=router_id, login_url=login_url, original_url=original_url,
+        router_id=router_id, login_url=login_url, original_url=original_url, provider=provider,
     )  # fmt: skip
 
 
-def begin_for_line(*, nonce: str, package_id: UUID, phone: Phone, line_id: UUID) -> Purchase:
+def begin_for_line(
+    *, nonce: str, package_id: UUID, phone: Phone, line_id: UUID, provider: str | None = None
+) -> Purchase:
     """As begin(), for a line at home: its subscriber gets the service and whatever the phone pays too much."""
     known = db.session.scalar(select(Purchase).where(Purchase.nonce == nonce))
     if known is not None:
         return known
     package = catalog.find_on_sale(package_id, "pppoe")
-    return _begin(package, phone, nonce=nonce, subscriber_id=line_id, channel="pppoe")
+    return _begin(package, phone, nonce=nonce, subscriber_id=line_id, channel="pppoe", provider=provider)
 
 
 def begin_with_balance(
@@ -92,7 +95,9 @@ def begin_with_balance(
     return made
 
 
-def _begin(package: Package, phone: Phone | None, *, nonce: str, **values: Any) -> Purchase:
+def _begin(
+    package: Package, phone: Phone | None, *, nonce: str, provider: str | None = None, **values: Any
+) -> Purchase:
     made: Purchase | None = db.session.scalar(
         insert(Purchase)
         .values(
@@ -110,13 +115,13 @@ def _begin(package: Package, phone: Phone | None, *, nonce: str, **values: Any) 
     )
     if made is None:
         return find_purchase(nonce)
-    _pay(made, phone)
+    _pay(made, phone, provider)
     failpoint("cp2.after")
     failpoint_at_commit(db.session(), "cp3")
     return made
 
 
-def _pay(purchase: Purchase, phone: Phone | None) -> None:
+def _pay(purchase: Purchase, phone: Phone | None, provider: str | None = None) -> None:
     """From the balance where it is enough; else the phone is asked for what is missing."""
     missing = balance.missing_cents(purchase)
     if not missing:
@@ -132,6 +137,7 @@ def _pay(purchase: Purchase, phone: Phone | None) -> None:
             phone=phone,
             amount_cents=missing,
             description=purchase.terms["name"],
+            account=payments.account_for(phone, provider),
         )
 
 
@@ -143,15 +149,16 @@ def find_purchase(nonce: str) -> Purchase:
     return purchase
 
 
-def try_again(purchase: Purchase) -> None:
+def try_again(purchase: Purchase, phone: Phone | None = None, provider: str | None = None) -> None:
     """A new prompt for what is missing of the same purchase, at the customer's own tap; none where nothing is missing.
-    Raises AlreadyBought and what begin() raises.
+    To the same phone through the same gateway, or to another `phone` through `provider`. Raises AlreadyBought and what
+    begin() raises.
     """
     locked = fulfilment.lock(purchase.id)
     latest = payments.latest_intent(purchase.id)
     if locked.state == "bought" or latest is None or latest.state in {"succeeded", "paid_no_receipt"}:
         raise AlreadyBought
-    _pay(locked, Phone(latest.phone))
+    _pay(locked, phone or Phone(latest.phone), provider or (None if phone else latest.provider))
 
 
 def settle_callback(event_id: UUID) -> None:
@@ -207,9 +214,10 @@ def enter_payment(receipt: str, amount_cents: int, customer: str) -> str:
     return owner.label
 
 
-def settle_query(intent_id: UUID) -> None:
-    """Daraja says that it was paid: makes the purchase, or gives service for a while until the receipt comes."""
-    proven = payments.settle_query(intent_id)
+def settle_query(intent_id: UUID, receipt: str | None = None) -> None:
+    """The gateway says that it was paid, and by which receipt if it tells that: makes the purchase, or gives service
+    for a while until the receipt comes."""
+    proven = payments.settle_query(intent_id, receipt)
     if isinstance(proven, payments.PaidNoReceipt):
         purchase = fulfilment.lock_if_any(proven.intent.purchase_id)
         if purchase is not None and purchase.state == "open":

@@ -20,8 +20,8 @@ from tenants import catalog, ledger, mpesa, subscribers
 from tenants.catalog import NotOnSale
 from tenants.checkout import fulfilment
 from tenants.checkout.models import Purchase, StandingOrder, StandingOrderEvent
+from tenants.gateway import Verdict
 from tenants.mpesa import daraja, ratiba
-from tenants.mpesa.classify import Verdict
 from wavu import clock, ids, outbox
 from wavu.db import db, one_at_a_time
 from wavu.errors import N_, Kind, NotFound, Refused

@@ -95,7 +95,7 @@ TITLES = {
     "promo": N_("Promotional credit"),
     "sources": N_("By how it came"),
 }
-ENVIRONMENTS = {"rehearsal": N_("Rehearsal"), "sandbox": N_("Sandbox"), "production": ""}
+ENVIRONMENTS = {"rehearsal": N_("Rehearsal"), "sandbox": N_("Sandbox"), "staging": N_("Staging"), "production": ""}
 
 
 class NoteMissing(Refused):
@@ -356,6 +356,8 @@ def _show_statements(error: str | None, status: int) -> ResponseReturnValue:
 
 def _group_name(environment: str, group: str) -> str:
     words = ENVIRONMENTS.get(environment, environment)
+    if group.startswith("airtel "):
+        group = group.replace("airtel", "Airtel Money", 1)
     return f"{group} · {_(words)}" if words else group
 
 

@@ -21,11 +21,13 @@ from wavu.web.forms import BaseForm, required, show_refusal
 
 PAGE = 50
 
-PROMPTED = N_("Prompt on the phone")
+PROMPTED, AIRTEL = N_("Prompt on the phone"), N_("Airtel Money")
 # How we first heard of a receipt.
 SOURCES = {
     "stk callback": PROMPTED,
     "stk callback and query": PROMPTED,
+    "airtel callback": AIRTEL,
+    "airtel query": AIRTEL,
     "c2b": N_("Paid by hand"),
     "pull": N_("Found by asking M-Pesa"),
     "staff": N_("Entered by staff"),

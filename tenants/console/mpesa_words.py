@@ -8,6 +8,7 @@ from flask_babel import format_decimal, ngettext
 from flask_babel import gettext as _
 
 from tenants import payments
+from tenants.airtel import AirtelAccount
 from tenants.mpesa import MpesaAccount, MpesaCheck, setup
 from tenants.payments import Health, PaymentIntent
 from wavu.errors import N_
@@ -80,13 +81,13 @@ class Fares(NamedTuple):
     says: list[str]
 
 
-def fares(account: MpesaAccount) -> Fares:
+def fares(account: MpesaAccount | AirtelAccount) -> Fares:
     """How an account that takes payments does, from what was paid to it."""
-    health = payments.health(account.id)
-    says = _says(health)
+    health = payments.health(account)
+    says = _says(health, account.provider)
     if account.fault:
         return Fares(_("Fails"), "bad", says)
-    if account.silent_since:
+    if isinstance(account, MpesaAccount) and account.silent_since:
         return Fares(_("Silent"), "bad", [_("Customers are asked to pay, and no payment is reported."), *says])
     if not health.tried:
         return Fares(_("Not tried yet"), "", says)
@@ -96,7 +97,7 @@ def fares(account: MpesaAccount) -> Fares:
     return Fares({"ok": _("Works"), "warn": _("Troubled"), "bad": _("Fails")}[tone], tone, says)
 
 
-def _says(health: Health) -> list[str]:
+def _says(health: Health, provider: str) -> list[str]:
     if not health.tried:
         return [_("Nobody has paid to it yet, so nobody knows whether it works.")]
     if not health.asked:
@@ -120,7 +121,15 @@ def _says(health: Health) -> list[str]:
                 health.declined,
             )
         )
-    if health.lost:
+    if health.lost and provider == "airtel":
+        says.append(
+            ngettext(
+                "%(num)d was not reported by Airtel: we asked for it.",
+                "%(num)d were not reported by Airtel: we asked for them.",
+                health.lost,
+            )
+        )
+    elif health.lost:
         says.append(
             ngettext(
                 "%(num)d was not reported by M-Pesa: we asked for it.",

@@ -8,8 +8,8 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from tenants import mpesa
-from tenants.console import mpesa_words
+from tenants import airtel, mpesa
+from tenants.console import airtel_words, mpesa_words
 from tenants.console.blueprint import bp
 from wavu import accounts, audit, clock, tenancy
 from wavu.errors import N_
@@ -56,6 +56,7 @@ def home() -> ResponseReturnValue:
 
 
 def _mpesa_accounts() -> list[dict[str, Any]]:
+    """Where money comes in: M-Pesa's accounts, and Airtel Money's if it takes payments."""
     return [
         {
             "label": account.label,
@@ -67,6 +68,15 @@ def _mpesa_accounts() -> list[dict[str, Any]]:
             **_initiator_of(account),
         }
         for account in mpesa.list_accounts()
+    ] + [
+        {
+            "label": account.label,
+            "environment": _(airtel_words.ENVIRONMENTS[account.environment]),
+            "fares": mpesa_words.fares(account),
+            **dict.fromkeys(("store", "fault", "since", "initiator_fault", "initiator_since", "balance")),
+        }
+        for account in airtel.list_accounts()
+        if account.state == "on"
     ]
 
 

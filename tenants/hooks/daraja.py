@@ -24,13 +24,13 @@ def _knew_no_token(response: Response) -> bool:
     return response.status_code == 404
 
 
-@bp.post("/h/<any(s, c, r, q, o):kind>/<uuid:tenant_id>/<token>")
+@bp.post("/h/<any(s, a, c, r, q, o):kind>/<uuid:tenant_id>/<token>")
 @public(scope="tenant")
 # A dozen addresses of Safaricom's speak for every tenant: only guesses are counted, so that money is never turned away.
 @limiter.limit("600 per minute", deduct_when=_knew_no_token)
 def receive(kind: str, tenant_id: UUID, token: str) -> ResponseReturnValue:
-    """The answer to one STK push (`s`), word of a payment that was made by hand (`c`), what came of a request (`r`),
-    that M-Pesa does not know (`q`), or what became of a standing order (`o`).
+    """The answer to one STK push (`s`), to one of an Airtel account's pushes (`a`), word of a payment that was made by
+    hand (`c`), what came of a request (`r`), that M-Pesa does not know (`q`), or what became of a standing order (`o`).
     Answered before it is read: 200 says that it is stored, whatever it says."""
     del tenant_id  # it has named the scope of this request; the token must be that tenant's
     if not RECEIVERS[kind](token, _body(), request.remote_addr):

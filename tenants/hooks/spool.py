@@ -38,6 +38,7 @@ _LOOK_SECONDS = 2.0
 # What stores a machine's word, by the letter that its path carries; each answers whether the token is somebody's.
 RECEIVERS: dict[str, Callable[[str, bytes, str | None], bool]] = {
     "s": payments.receive_callback,
+    "a": payments.receive_airtel,
     "c": payments.receive_confirmation,
     "r": partial(mpesa.receive_result, "result"),
     "q": partial(mpesa.receive_result, "timeout"),

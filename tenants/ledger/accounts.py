@@ -47,6 +47,11 @@ def mpesa(shortcode_group: str) -> str:
     return f"asset:mpesa:{shortcode_group}"
 
 
+def airtel(merchant_number: str) -> str:
+    """The tenant's money at Airtel Money, by its merchant's number."""
+    return f"asset:airtel:{merchant_number}"
+
+
 def floor_of(code: str) -> int | None:
     """The least balance in cents that an account may have; None for any."""
     return 0 if code.startswith(_NEVER_NEGATIVE) else None

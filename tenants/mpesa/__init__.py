@@ -60,10 +60,15 @@ from tenants.mpesa.models import (
     MpesaRequest,
     MpesaResult,
 )
+from tenants.mpesa.prompts import StkPush
 from tenants.mpesa.qr import code_to_pay, find_code, is_code, list_codes, make_code_to_pay
 from tenants.mpesa.refusals import InitiatorFrozen, InitiatorNotReady, NotReady
 
+# M-Pesa as one of the gateways that payments take money through.
+GATEWAY = StkPush()
+
 __all__ = [
+    "GATEWAY",
     "PASSWORD_DAYS",
     "Answered",
     "InitiatorFaultFound",

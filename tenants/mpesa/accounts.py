@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
@@ -12,23 +11,22 @@ from flask import current_app
 from sqlalchemy import or_, select, update
 
 from config import Settings
+from tenants.gateway import Meaning, Verdict
 from tenants.mpesa import daraja
-from tenants.mpesa.classify import Meaning, Verdict
 from tenants.mpesa.egress import gate
 from tenants.mpesa.events import MpesaAccountAdded, MpesaFaultFound
 from tenants.mpesa.models import MpesaAccount
 from tenants.mpesa.pace import WEIGHTS
 from tenants.mpesa.refusals import NotReady
+from tenants.tokens import shared_token
 from wavu import audit, clock, ids
-from wavu.db import db, transaction
+from wavu.db import db
 from wavu.errors import N_, NotFound
 from wavu.events import announce
 from wavu.tenancy import current_tenant
 
 # A token is dropped two minutes before its end (build sheet 3).
 _SPARE = timedelta(seconds=120)
-_FETCH_SECONDS = 12
-_LOOKS = 60
 
 Answer = TypeVar("Answer")
 
@@ -215,49 +213,11 @@ def _hosts(settings: Settings) -> dict[str, str | None]:
 
 
 def _token(account_id: UUID, app: daraja.App, *, not_this: str | None = None) -> str | daraja.NotAccepted:
-    """A valid token: the shared one, or a new one that this process fetches for all.
-
-    `not_this` is one that was just refused: it is dropped, unless another process has replaced it already.
-    """
-    for _ in range(_LOOKS):
-        with transaction():
-            known = _usable(account_id, not_this)
-            mine = known is None and _claim_fetch(account_id)
-        if known is not None:
-            return known
-        if mine:
-            return _fetch(account_id, app)
-        time.sleep(_FETCH_SECONDS / _LOOKS)
-    return daraja.NotAccepted(Meaning(Verdict.UNKNOWN), "unreachable", sent=False)
-
-
-def _usable(account_id: UUID, not_this: str | None) -> str | None:
-    account = find_account(account_id)
-    fresh = account.token_expires_at is not None and account.token_expires_at > clock.now()
-    token = account.token if fresh else None
-    return token if token != not_this else None
-
-
-def _claim_fetch(account_id: UUID) -> bool:
-    now = clock.now()
-    free = or_(MpesaAccount.token_fetched_by.is_(None), MpesaAccount.token_fetched_by < now)
-    claimed = db.session.execute(
-        update(MpesaAccount)
-        .where(MpesaAccount.id == account_id, free)
-        .values(token_fetched_by=now + timedelta(seconds=_FETCH_SECONDS))
-        .returning(MpesaAccount.id)
+    return shared_token(
+        MpesaAccount,
+        account_id,
+        lambda: _heard(app, daraja.fetch_token(app)),
+        spare=_SPARE,
+        on_refusal=lambda got: note_fault(account_id, got.meaning.fix),
+        not_this=not_this,
     )
-    return claimed.first() is not None
-
-
-def _fetch(account_id: UUID, app: daraja.App) -> str | daraja.NotAccepted:
-    got = _heard(app, daraja.fetch_token(app))
-    with transaction():
-        account = find_account(account_id)
-        account.token_fetched_by = None
-        if isinstance(got, daraja.NotAccepted):
-            note_fault(account_id, got.meaning.fix)
-            return got
-        account.token = got.value
-        account.token_expires_at = clock.now() + timedelta(seconds=got.lasts_seconds) - _SPARE
-    return got.value

@@ -2,30 +2,7 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import NamedTuple
-
-
-class Verdict(StrEnum):
-    """What to do. Only FINAL, WAIT and CONFIG end an attempt; UNKNOWN never does."""
-
-    SUCCESS = "success"
-    FINAL = "final"  # the customer may try again at once
-    WAIT = "wait"  # the customer may try again after a while
-    CONFIG = "config"  # the tenant must mend something
-    PENDING = "pending"  # still under way
-    TOKEN = "token"  # noqa: S105 - the access token is stale: fetch one, send once more
-    UNKNOWN = "unknown"  # nobody knows whether it happened
-    REVIEW = "review"  # a code that nobody has seen: a person must look
-
-
-class Meaning(NamedTuple):
-    """`wait_seconds` before another attempt makes sense; `fix` names what the tenant must mend."""
-
-    verdict: Verdict
-    wait_seconds: int = 0
-    fix: str | None = None
-
+from tenants.gateway import Meaning, Verdict
 
 _SUCCESS, _PENDING, _UNKNOWN = Meaning(Verdict.SUCCESS), Meaning(Verdict.PENDING), Meaning(Verdict.UNKNOWN)
 _FINAL, _REVIEW, _TOKEN = Meaning(Verdict.FINAL), Meaning(Verdict.REVIEW), Meaning(Verdict.TOKEN)

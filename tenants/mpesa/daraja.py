@@ -17,8 +17,12 @@ from zoneinfo import ZoneInfo
 
 import requests
 
+from tenants.gateway import Accepted as Accepted
+from tenants.gateway import Answer as Answer
+from tenants.gateway import Meaning, Verdict
+from tenants.gateway import NotAccepted as NotAccepted
 from tenants.mpesa import classify
-from tenants.mpesa.classify import Meaning, Verdict
+from tenants.tokens import Token
 
 _EAT = ZoneInfo("Africa/Nairobi")
 # Seconds to connect and to read. Both calls of a job, each tried twice, must fit into its lease.
@@ -48,34 +52,7 @@ class App:
         return base64.b64encode(f"{self.business_short_code}{self.passkey}{timestamp}".encode()).decode()
 
 
-class Token(NamedTuple):
-    value: str
-    lasts_seconds: int
-
-
-class Accepted(NamedTuple):
-    """The request was taken. Nobody has paid."""
-
-    merchant_request_id: str
-    checkout_request_id: str
-
-
-class NotAccepted(NamedTuple):
-    """What came instead, and what it means. `sent` is False where the request surely never reached Daraja's core;
-    `wait_seconds` where our own gate kept it back: come back then, and say that you are in line."""
-
-    meaning: Meaning
-    code: str
-    sent: bool = True
-    wait_seconds: float = 0.0
-
-
 _NO_ANSWER = NotAccepted(Meaning(Verdict.UNKNOWN), "no answer")
-
-
-class QueryResult(NamedTuple):
-    meaning: Meaning
-    code: str
 
 
 def timestamp(now: datetime) -> str:
@@ -129,7 +106,7 @@ def stk_push(
     return not_accepted(reply)
 
 
-def stk_query(app: App, token: str, checkout_request_id: str, *, now: datetime) -> QueryResult | NotAccepted:
+def stk_query(app: App, token: str, checkout_request_id: str, *, now: datetime) -> Answer | NotAccepted:
     """POST /mpesa/stkpushquery/v1/query. Its success proves the payment and brings no receipt (build sheet 4.2)."""
     stamp = timestamp(now)
     reply = _call("POST", f"{app.base_url}/mpesa/stkpushquery/v1/query", token=token, json={
@@ -142,7 +119,7 @@ def stk_query(app: App, token: str, checkout_request_id: str, *, now: datetime) 
         return _NO_ANSWER
     code = reply.body.get("ResultCode")
     if reply.status == 200 and code is not None:
-        return QueryResult(classify.result(str(code)), str(code))
+        return Answer(classify.result(str(code)), str(code))
     return not_accepted(reply)
 
 

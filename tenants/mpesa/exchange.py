@@ -19,13 +19,13 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
 from config import Settings
+from tenants.gateway import Account, Meaning, Verdict
 from tenants.mpesa import accounts, classify, initiator
-from tenants.mpesa.classify import Meaning
 from tenants.mpesa.daraja import App, NotAccepted
 from tenants.mpesa.events import ResultArrived, StatusAnswered
 from tenants.mpesa.initiator import Acknowledged, Initiator, Result, Transaction
 from tenants.mpesa.initiators import note_outcome, open_initiator
-from tenants.mpesa.models import MpesaAccount, MpesaBalance, MpesaRequest, MpesaResult
+from tenants.mpesa.models import MpesaBalance, MpesaRequest, MpesaResult
 from tenants.mpesa.refusals import InitiatorFrozen, InitiatorNotReady
 from wavu import clock, ids, outbox
 from wavu.db import db
@@ -80,7 +80,7 @@ def record_answer(request_id: UUID, answer: Acknowledged | NotAccepted) -> Mpesa
         if request.state == "sent":
             request.state = "accepted"
     elif request.state == "sent":
-        ends = answer.meaning.verdict in {classify.Verdict.FINAL, classify.Verdict.CONFIG, classify.Verdict.WAIT}
+        ends = answer.meaning.verdict in {Verdict.FINAL, Verdict.CONFIG, Verdict.WAIT}
         request.state, request.code = ("refused" if ends else "unknown"), answer.code[:40]
         note_outcome(request, answer.meaning)
     return request
@@ -171,7 +171,7 @@ def _is_of_another(request: MpesaRequest, result: Result, trusted: bool) -> bool
 
 def _settle_own(request: MpesaRequest, result: Result, meaning: Meaning) -> None:
     told = initiator.balances_in(result) if request.api == "balance" else []
-    if told and meaning.verdict is classify.Verdict.SUCCESS:
+    if told and meaning.verdict is Verdict.SUCCESS:
         kept = {"accounts": [each._asdict() for each in told]}
         as_of = initiator.instant(result.first("BOCompletedTime")) or clock.now()
         db.session.add(MpesaBalance(mpesa_account_id=request.mpesa_account_id, as_of=as_of, accounts=kept))
@@ -179,7 +179,7 @@ def _settle_own(request: MpesaRequest, result: Result, meaning: Meaning) -> None
         announce(StatusAnswered(request.id, request.subject_id))
 
 
-def comes_from_daraja(account: MpesaAccount, peer: str | None) -> bool:
+def comes_from_daraja(account: Account, peer: str | None) -> bool:
     """Whether the sender's address is on the list. A score, not a proof; in the rehearsal the simulator is local."""
     settings: Settings = current_app.extensions["settings"]
     if account.environment == "rehearsal":
@@ -242,7 +242,7 @@ def answers_about(subject_id: UUID) -> list[Status]:
 def _status(account_id: UUID, result: Result) -> Status:
     transaction = initiator.transaction_in(result)
     meaning = classify.organisation_result("status", result.code)
-    return Status(account_id, transaction, transaction is None and meaning.verdict is classify.Verdict.FINAL)
+    return Status(account_id, transaction, transaction is None and meaning.verdict is Verdict.FINAL)
 
 
 # -- Account Balance

@@ -11,9 +11,9 @@ from uuid import UUID
 from flask import current_app
 
 from config import Settings
+from tenants.gateway import Verdict
 from tenants.mpesa import daraja
 from tenants.mpesa.accounts import call, find_account, open_app
-from tenants.mpesa.classify import Verdict
 from tenants.mpesa.models import MpesaAccount
 from wavu import clock, ids, outbox
 from wavu.outbox import Queue

@@ -16,8 +16,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from tenants.gateway import Meaning, Verdict
 from tenants.mpesa import classify, daraja
-from tenants.mpesa.classify import Meaning, Verdict
 from tenants.mpesa.daraja import App, NotAccepted
 
 RECEIPT = re.compile(r"[A-Z0-9]{10}", re.ASCII)

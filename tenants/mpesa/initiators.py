@@ -10,9 +10,9 @@ from flask import current_app
 from sqlalchemy import select
 
 from config import Settings
+from tenants.gateway import Meaning, Verdict
 from tenants.mpesa import credential, initiator
 from tenants.mpesa.accounts import find_account
-from tenants.mpesa.classify import Meaning, Verdict
 from tenants.mpesa.events import InitiatorFaultFound, InitiatorPasswordAges, InitiatorSet
 from tenants.mpesa.models import MpesaInitiator, MpesaRequest
 from tenants.mpesa.refusals import InitiatorFrozen, InitiatorNotReady

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import hashlib
 from datetime import date, datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
 
+from tenants import ledger
 from wavu.db import TenantRow
 from wavu.vault import Sealed
 
@@ -22,6 +23,7 @@ class MpesaAccount(TenantRow):
     """
 
     __tablename__ = "mpesa_account"
+    provider: ClassVar[str] = "mpesa"
 
     environment: Mapped[str]
     kind: Mapped[str]
@@ -75,6 +77,11 @@ class MpesaAccount(TenantRow):
     def shortcode_group(self) -> str:
         """One name for a PayBill, or for a store and its till: a receipt may be reported under either number."""
         return "+".join(sorted({self.business_short_code, self.party_b}))
+
+    @property
+    def ledger_code(self) -> str:
+        """Where the book has the money that is on it."""
+        return ledger.mpesa(self.shortcode_group)
 
     def fingerprints(self) -> dict[str, str]:
         """What may be shown of its secrets: enough to see whether two are the same."""

@@ -12,9 +12,9 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from tenants.gateway import Verdict
 from tenants.mpesa import services
 from tenants.mpesa.accounts import call, find_account, note_fault, open_app
-from tenants.mpesa.classify import Verdict
 from tenants.mpesa.models import MpesaAccount, MpesaQr
 from wavu import clock, ids, outbox
 from wavu.db import db

@@ -10,9 +10,9 @@ import re
 from datetime import date
 from typing import Any, NamedTuple
 
+from tenants.gateway import Meaning, Verdict
 from tenants.mpesa import daraja
 from tenants.mpesa.accounts import open_app
-from tenants.mpesa.classify import Meaning, Verdict
 from tenants.mpesa.daraja import App, NotAccepted
 from tenants.mpesa.initiator import receipt_in
 from tenants.mpesa.models import MpesaAccount

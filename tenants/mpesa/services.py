@@ -9,8 +9,8 @@ import base64
 import binascii
 from typing import NamedTuple
 
+from tenants.gateway import Meaning, Verdict
 from tenants.mpesa import daraja
-from tenants.mpesa.classify import Meaning, Verdict
 from tenants.mpesa.daraja import App, NotAccepted
 
 _PNG = b"\x89PNG\r\n\x1a\n"

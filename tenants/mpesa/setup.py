@@ -16,9 +16,9 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from tenants.gateway import Verdict
 from tenants.mpesa import daraja, services
 from tenants.mpesa.accounts import call, find_account, open_app, same_numbers
-from tenants.mpesa.classify import Verdict
 from tenants.mpesa.hooks import hook_url, token_of
 from tenants.mpesa.models import MpesaAccount, MpesaChange, MpesaCheck
 from tenants.mpesa.refusals import AlreadyInUse, ChangeWaiting, NotTested
@@ -200,7 +200,7 @@ def _try_passkey(account: MpesaAccount, event: dict[str, Any]) -> Callable[[], F
             kind="query",
             in_line=in_line,
         )
-        if isinstance(answer, daraja.QueryResult) or (answer.code == "400.002.02" and answer.meaning.fix == "request"):
+        if isinstance(answer, daraja.Answer) or (answer.code == "400.002.02" and answer.meaning.fix == "request"):
             return Found("ok")
         wrong = {"passkey": "passkey", "shortcode": "shortcode", "product": "no_express"}.get(answer.meaning.fix or "")
         return Found("wrong", wrong) if wrong else _unknown(answer)

@@ -1,4 +1,4 @@
-"""Money that arrives by M-Pesa.
+"""Money that arrives through a gateway: M-Pesa or Airtel Money.
 
 Promises: an attempt is sent once; silence is unknown and never failed; a success counts whenever it comes; one receipt
 is credited once, whoever reports it.
@@ -9,10 +9,13 @@ from tenants.payments.by_staff import enter
 from tenants.payments.c2b import receive as receive_confirmation
 from tenants.payments.c2b import validate
 from tenants.payments.callbacks import receive as receive_callback
+from tenants.payments.callbacks import receive_airtel
 from tenants.payments.claims import Claim, Known, ask_status, claim, code_in, credit_proven, is_theirs, known_payment
 from tenants.payments.desk import METHODS, Taken, cash_held, list_taken, take, void
 from tenants.payments.desk import find as find_taken
-from tenants.payments.events import CallbackArrived, PaymentReported, StkAsked
+from tenants.payments.events import CallbackArrived, PaymentReported, StkAsked, UssdAsked
+from tenants.payments.failover import Standing
+from tenants.payments.gateways import account_for, standings
 from tenants.payments.health import Health, health, notice_silence, tenants_that_asked
 from tenants.payments.inbox import MAX_BODY_BYTES, may_be_token
 from tenants.payments.models import DeskPayment, InboundEvent, PaymentIntent, ProviderReceipt, ReceiptWitness
@@ -68,6 +71,7 @@ __all__ = [
     "ReceiptKnown",
     "ReceiptWitness",
     "Settled",
+    "Standing",
     "StkAsked",
     "Suggestion",
     "Taken",
@@ -75,6 +79,8 @@ __all__ = [
     "TooManyPrompts",
     "Unmatched",
     "Unproven",
+    "UssdAsked",
+    "account_for",
     "ask_for",
     "ask_status",
     "cash_held",
@@ -101,6 +107,7 @@ __all__ = [
     "owners_of",
     "pull_payments",
     "query_stk",
+    "receive_airtel",
     "receive_callback",
     "receive_confirmation",
     "request_stk",
@@ -109,6 +116,7 @@ __all__ = [
     "settle_callback",
     "settle_query",
     "settle_report",
+    "standings",
     "store_statement_row",
     "suggest_owners",
     "take",

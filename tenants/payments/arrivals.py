@@ -8,8 +8,11 @@ from uuid import UUID
 
 from sqlalchemy import or_, select
 
+from tenants import airtel
+from tenants.gateway import Told
 from tenants.payments import by_staff, c2b, callbacks
 from tenants.payments.models import InboundEvent, ProviderReceipt, ReceiptWitness, SuspenseItem
+from tenants.payments.receipts import Report
 from wavu.db import db
 
 
@@ -65,5 +68,9 @@ def list_unproven(*, limit: int = 50) -> list[Unproven]:
 
 
 def _unproven(event: InboundEvent) -> Unproven:
-    said = callbacks.parse(event.body) if event.kind == "stk" else c2b.parse(event.body)
+    said: Told | Report | None
+    if event.kind == "airtel":
+        said = airtel.GATEWAY.read(event.body)
+    else:
+        said = callbacks.parse(event.body) if event.kind == "stk" else c2b.parse(event.body)
     return Unproven(said.receipt if said else None, said.amount_cents if said else None, event.created_at)

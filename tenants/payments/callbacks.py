@@ -1,35 +1,25 @@
-"""What an STK push's callback says (build sheet 4.1): an answer to one attempt, whose token its path carries."""
+"""Callbacks about attempts. M-Pesa's comes to an address with the attempt's own token; Airtel knows one address for
+all attempts of an account, so that its callback's body names the attempt."""
 
 from __future__ import annotations
 
-import json
-import re
-from decimal import Decimal
-from typing import Any, NamedTuple
+from collections.abc import Callable
 from uuid import UUID
 
 from sqlalchemy import func, select
 
+from tenants import airtel
+from tenants.gateway import Told
+from tenants.mpesa.callback import RECEIPT as RECEIPT
+from tenants.mpesa.callback import cents_of as cents_of
+from tenants.mpesa.callback import parse as parse
+from tenants.mpesa.callback import receipt_of as receipt_of
 from tenants.payments import inbox
 from tenants.payments.events import CallbackArrived
 from tenants.payments.models import InboundEvent, PaymentIntent
 from wavu import ids
 from wavu.db import db
 from wavu.events import announce
-
-RECEIPT = re.compile(r"[A-Z0-9]{10}", re.ASCII)
-# Failures may carry a made-up receipt such as OAK0000000 (build sheet 2.6).
-_DUMMY = re.compile(r"[A-Z]{3}0{7}", re.ASCII)
-
-
-class StkResult(NamedTuple):
-    """What an stkCallback says. Money in cents; None where it does not say."""
-
-    code: str
-    checkout_request_id: str | None
-    merchant_request_id: str | None
-    amount_cents: int | None
-    receipt: str | None
 
 
 def receive(token: str, body: bytes, peer: str | None) -> bool:
@@ -46,64 +36,39 @@ def receive(token: str, body: bytes, peer: str | None) -> bool:
     return True
 
 
+def receive_airtel(token: str, body: bytes, peer: str | None) -> bool:
+    """Stores a callback of Airtel's to one of the current tenant's accounts. False for a token that is nobody's here.
+
+    One that names no attempt of that account is stored too, and settles nothing.
+    """
+    account = airtel.by_token(token) if inbox.may_be_token(token) else None
+    if account is None:
+        return False
+    said = airtel.GATEWAY.read(body)
+    intent_id = None
+    if said is not None and said.checkout_request_id is not None:
+        intent_id = db.session.scalar(
+            select(PaymentIntent.id).where(
+                PaymentIntent.airtel_account_id == account.id,
+                PaymentIntent.checkout_request_id == said.checkout_request_id,
+            )
+        )
+    airtel.note_callback(account)
+    event_id = inbox.store("airtel", body, peer, intent_id=intent_id, airtel_account_id=account.id)
+    if event_id is not None and intent_id is not None:
+        announce(CallbackArrived(event_id=event_id))
+    return True
+
+
 def held_claims(intent_id: UUID) -> int:
     """How many callbacks claimed a success that waits for a proof of our own."""
     query = select(func.count()).where(InboundEvent.intent_id == intent_id, InboundEvent.outcome == "held")
     return db.session.scalar(query) or 0
 
 
-def held_success(intent_id: UUID) -> StkResult | None:
+def held_success(intent_id: UUID, read: Callable[[bytes], Told | None]) -> Told | None:
     """The success that callbacks claimed and that waits for a proof of our own. None where they claim different
     receipts: a proof that money came does not tell which of them is true."""
     query = select(InboundEvent.body).where(InboundEvent.intent_id == intent_id, InboundEvent.outcome == "held")
-    claims = {said.receipt: said for body in db.session.scalars(query) if (said := parse(body)) and said.receipt}
+    claims = {said.receipt: said for body in db.session.scalars(query) if (said := read(body)) and said.receipt}
     return claims.popitem()[1] if len(claims) == 1 else None
-
-
-def parse(body: bytes) -> StkResult | None:
-    """Reads an stkCallback (build sheet 4.1); None for anything else. Numbers may come as text and text as numbers."""
-    try:
-        callback = json.loads(body, parse_float=Decimal)["Body"]["stkCallback"]
-        code = callback["ResultCode"]
-    except (ValueError, RecursionError, KeyError, TypeError):
-        return None
-    if isinstance(code, bool) or not isinstance(code, int | str) or not re.fullmatch(r"[\w.]{1,40}", str(code)):
-        return None
-    items = _items(callback)
-    return StkResult(
-        str(code),
-        _text(callback.get("CheckoutRequestID")),
-        _text(callback.get("MerchantRequestID")),
-        cents_of(items.get("Amount")),
-        receipt_of(items.get("MpesaReceiptNumber")),
-    )
-
-
-def _items(callback: Any) -> dict[str, Any]:
-    """The items by name; the first of a name counts, whatever their order."""
-    metadata = callback.get("CallbackMetadata")
-    listed = metadata.get("Item") if isinstance(metadata, dict) else None
-    found: dict[str, Any] = {}
-    for item in listed if isinstance(listed, list) else []:
-        if isinstance(item, dict) and isinstance(item.get("Name"), str) and "Value" in item:
-            found.setdefault(item["Name"], item["Value"])
-    return found
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and 0 < len(value) <= 64 else None
-
-
-def receipt_of(value: Any) -> str | None:
-    """An M-Pesa receipt; None for anything else, and for the made-up ones."""
-    return value if isinstance(value, str) and RECEIPT.fullmatch(value) and not _DUMMY.fullmatch(value) else None
-
-
-def cents_of(value: Any) -> int | None:
-    """Whole cents between one and 250,000 shillings, out of a number or its text; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | Decimal | str):
-        return None
-    if not re.fullmatch(r"\d{1,6}(\.\d{1,2})?0*", str(value), re.ASCII):
-        return None
-    cents = int(Decimal(str(value)) * 100)
-    return cents if 100 <= cents <= 25_000_000 else None

@@ -16,6 +16,17 @@ class StkAsked(Event):
 
 
 @dataclass(frozen=True)
+class UssdAsked(Event):
+    """As StkAsked, of Airtel Money."""
+
+    intent_id: UUID
+
+    @property
+    def key(self) -> str:
+        return str(self.intent_id)
+
+
+@dataclass(frozen=True)
 class CallbackArrived(Event):
     event_id: UUID
 

@@ -1,4 +1,4 @@
-"""How an M-Pesa account fares, from what is stored of its attempts; and when it has fallen silent.
+"""How an account at a gateway fares, from what is stored of its attempts; and when it has fallen silent.
 
 Nothing is counted beside: a statement over an index and a window says it, and cannot disagree with the payments.
 """
@@ -13,7 +13,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select
 
 from tenants import mpesa
+from tenants.gateway import Account
 from tenants.mpesa import MpesaAccount, MpesaFellSilent
+from tenants.payments.gateways import DECLINED
 from tenants.payments.models import InboundEvent, PaymentIntent
 from tenants.payments.stk import OPEN
 from wavu import clock
@@ -22,8 +24,6 @@ from wavu.events import announce
 from wavu.tenancy import current_tenant
 
 WINDOW = timedelta(hours=1)
-# What a customer did, not M-Pesa: no balance, their limits, cancelled, no answer, a wrong PIN.
-DECLINED = ("1", "2", "3", "4", "17", "1001", "1019", "1032", "1037", "2001", "8006")
 # A prompt that is younger may still be answered.
 _ANSWERED_WITHIN = timedelta(seconds=90)
 
@@ -37,7 +37,7 @@ _ASKED = 3
 class Health(NamedTuple):
     """Of the attempts of the last hour that are decided: how many were `asked`, how many `paid`; `declined` are the
     customers' own no and in neither. `lost` are those of the paid whose callback never came: learnt by asking.
-    `answer_seconds` is the median time that M-Pesa took to accept a push.
+    `answer_seconds` is the median time that the gateway took to accept a push.
     """
 
     tried: bool
@@ -49,8 +49,13 @@ class Health(NamedTuple):
     last_paid_at: datetime | None
 
 
-def _of(account_id: UUID, since: datetime) -> tuple[ColumnElement[bool], ...]:
-    return (PaymentIntent.mpesa_account_id == account_id, PaymentIntent.submitted_at > since)
+def _at(account: Account) -> ColumnElement[bool]:
+    column = PaymentIntent.airtel_account_id if account.provider == "airtel" else PaymentIntent.mpesa_account_id
+    return column == account.id
+
+
+def _of(account: Account, since: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (_at(account), PaymentIntent.submitted_at > since)
 
 
 _PAID = PaymentIntent.state.in_(("succeeded", "paid_no_receipt"))
@@ -58,11 +63,11 @@ _NO = and_(PaymentIntent.state == "failed", PaymentIntent.code.in_(DECLINED))
 _CALLED_BACK = exists().where(
     InboundEvent.tenant_id == PaymentIntent.tenant_id,
     InboundEvent.intent_id == PaymentIntent.id,
-    InboundEvent.kind == "stk",
+    InboundEvent.kind.in_(("stk", "airtel")),
 )
 
 
-def health(account_id: UUID) -> Health:
+def health(account: Account) -> Health:
     """Of one of the current tenant's accounts, now."""
     now = clock.now()
     decided = or_(PaymentIntent.state.not_in(OPEN), PaymentIntent.submitted_at < now - _ANSWERED_WITHIN)
@@ -74,17 +79,15 @@ def health(account_id: UUID) -> Health:
             func.count().filter(_NO),
             func.count().filter(_PAID, ~_CALLED_BACK),
             func.percentile_cont(0.5).within_group(took),
-        ).where(*_of(account_id, now - WINDOW))
+        ).where(*_of(account, now - WINDOW))
     ).one()
     last = (
         select(PaymentIntent.settled_at)
-        .where(PaymentIntent.mpesa_account_id == account_id, PaymentIntent.submitted_at.is_not(None), _PAID)
+        .where(_at(account), PaymentIntent.submitted_at.is_not(None), _PAID)
         .order_by(PaymentIntent.submitted_at.desc())
         .limit(1)
     )
-    tried = select(
-        exists().where(PaymentIntent.mpesa_account_id == account_id, PaymentIntent.submitted_at.is_not(None))
-    )
+    tried = select(exists().where(_at(account), PaymentIntent.submitted_at.is_not(None)))
     return Health(
         tried=asked + declined > 0 or bool(db.session.scalar(tried)),
         asked=asked,
@@ -125,7 +128,7 @@ def _heard(account: MpesaAccount, now: datetime) -> tuple[int, bool]:
         select(
             func.count().filter(PaymentIntent.submitted_at < now - _ANSWERED_WITHIN, ~_NO),
             func.count().filter(PaymentIntent.state == "succeeded", _CALLED_BACK),
-        ).where(*_of(account.id, now - SILENCE))
+        ).where(*_of(account, now - SILENCE))
     ).one()
     return asked, paid > 0 or bool(db.session.scalar(_told_by_hand(account, now)))
 
@@ -146,7 +149,7 @@ def _is_usual(account: MpesaAccount, now: datetime) -> bool:
     days_ago = func.round(func.extract("epoch", now - PaymentIntent.submitted_at) / 86_400)
     away = func.abs(func.extract("epoch", now - PaymentIntent.submitted_at) - days_ago * 86_400)
     days = select(func.count(func.distinct(case((away < 3600, days_ago))))).where(
-        *_of(account.id, now - timedelta(days=_DAYS, hours=1)),
+        *_of(account, now - timedelta(days=_DAYS, hours=1)),
         PaymentIntent.submitted_at < now - timedelta(hours=12),
         PaymentIntent.state == "succeeded",
     )

@@ -27,8 +27,9 @@ def may_be_token(token: str) -> bool:
 
 
 def store(
-    kind: str, body: bytes, peer: str | None, *, intent_id: UUID | None = None, mpesa_account_id: UUID | None = None
-) -> UUID | None:
+    kind: str, body: bytes, peer: str | None, *, intent_id: UUID | None = None, mpesa_account_id: UUID | None = None,
+    airtel_account_id: UUID | None = None,
+) -> UUID | None:  # fmt: skip
     """Stores an event of the current tenant and returns its id; None where the same body of the same owner is stored
     already: it counts once."""
     failpoint("cp8.before", kind)
@@ -40,6 +41,7 @@ def store(
             kind=kind,
             intent_id=intent_id,
             mpesa_account_id=mpesa_account_id,
+            airtel_account_id=airtel_account_id,
             body_digest=hashlib.sha256(_canonical(body)).digest(),
             body=body,
             peer=peer,

@@ -22,13 +22,21 @@ class PaymentIntent(TenantRow):
             name="fk_payment_intent_account",
         ),
         ForeignKeyConstraint(
+            ["tenant_id", "airtel_account_id"],
+            ["airtel_account.tenant_id", "airtel_account.id"],
+            name="fk_payment_intent_airtel_account",
+        ),
+        ForeignKeyConstraint(
             ["tenant_id", "subscriber_id"],
             ["subscriber.tenant_id", "subscriber.id"],
             name="fk_payment_intent_subscriber",
         ),
     )
 
-    mpesa_account_id: Mapped[UUID]
+    # Through which gateway, `mpesa` or `airtel`; of the two accounts it has that one's.
+    provider: Mapped[str] = mapped_column(default="mpesa")
+    mpesa_account_id: Mapped[UUID | None]
+    airtel_account_id: Mapped[UUID | None]
     subscriber_id: Mapped[UUID]
     # What is paid for. The purchase knows nothing of its intents: a late one may still pay it.
     purchase_id: Mapped[UUID]
@@ -44,12 +52,19 @@ class PaymentIntent(TenantRow):
     checkout_request_id: Mapped[str | None]
     receipt: Mapped[str | None]
     submitted_at: Mapped[datetime | None]
-    # When Daraja said that it took the push.
+    # When the gateway said that it took the push.
     answered_at: Mapped[datetime | None]
     queries: Mapped[int] = mapped_column(default=0)
     settled_at: Mapped[datetime | None]
 
     token = Sealed("token_sealed")
+
+    @property
+    def account_id(self) -> UUID:
+        """Of its provider's accounts."""
+        found = self.mpesa_account_id if self.provider == "mpesa" else self.airtel_account_id
+        assert found is not None
+        return found
 
 
 class InboundEvent(TenantRow):
@@ -68,12 +83,18 @@ class InboundEvent(TenantRow):
             ["mpesa_account.tenant_id", "mpesa_account.id"],
             name="fk_inbound_event_account",
         ),
+        ForeignKeyConstraint(
+            ["tenant_id", "airtel_account_id"],
+            ["airtel_account.tenant_id", "airtel_account.id"],
+            name="fk_inbound_event_airtel_account",
+        ),
     )
 
-    # `stk` answers an intent; `c2b` and `pull` tell of any payment to an account.
+    # `stk` answers an intent, `airtel` the one that it names; `c2b` and `pull` tell of any payment to an account.
     kind: Mapped[str]
     intent_id: Mapped[UUID | None]
     mpesa_account_id: Mapped[UUID | None]
+    airtel_account_id: Mapped[UUID | None]
     body_digest: Mapped[bytes]
     body: Mapped[bytes]
     peer: Mapped[str | None]
@@ -99,7 +120,9 @@ class ProviderReceipt(TenantRow):
         ),
     )
 
+    provider: Mapped[str] = mapped_column(default="mpesa")
     environment: Mapped[str]
+    # Which account took it: an M-Pesa number or two, or `airtel` and the merchant's.
     shortcode_group: Mapped[str]
     receipt: Mapped[str]
     amount_cents: Mapped[int]

@@ -1,4 +1,4 @@
-"""The only place that credits M-Pesa money. One receipt is credited once, whoever reports it, in whatever order."""
+"""The only place that credits money from a gateway. One receipt is credited once, whoever reports it and whenever."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import structlog
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
-from tenants import ledger, mpesa
+from tenants import ledger
+from tenants.gateway import Account
 from tenants.ledger import Leg
-from tenants.mpesa import MpesaAccount
-from tenants.payments import suspense
+from tenants.payments import gateways, suspense
 from tenants.payments.models import PaymentIntent, ProviderReceipt, ReceiptWitness, SuspenseItem
 from wavu import clock, ids
 from wavu.db import db
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class Report(NamedTuple):
-    """What a source says of one payment that M-Pesa has taken. Money in cents, time with its zone."""
+    """What a source says of one payment that a gateway has taken. Money in cents, time with its zone."""
 
     receipt: str
     amount_cents: int
@@ -45,7 +45,7 @@ class Settled(NamedTuple):
     purchase_id: UUID | None = None
 
 
-def find_receipt(account: MpesaAccount, receipt: str) -> ProviderReceipt | None:
+def find_receipt(account: Account, receipt: str) -> ProviderReceipt | None:
     """A receipt that was credited, under whichever of the account's numbers."""
     return db.session.scalar(
         select(ProviderReceipt).where(
@@ -57,7 +57,7 @@ def find_receipt(account: MpesaAccount, receipt: str) -> ProviderReceipt | None:
 
 
 def credit(
-    account: MpesaAccount, report: Report, *, intent: PaymentIntent | None = None, subscriber_id: UUID | None = None
+    account: Account, report: Report, *, intent: PaymentIntent | None = None, subscriber_id: UUID | None = None
 ) -> bool:
     """Receipt and ledger in one go: into the intent's subscriber's wallet, or the subscriber's, or into suspense.
 
@@ -69,10 +69,10 @@ def credit(
     if intent is not None:
         facts["intent"] = str(intent.id)
     posted = ledger.post(
-        "mpesa_in",
+        f"{account.provider}_in",
         f"receipt:{account.environment}:{account.shortcode_group}:{report.receipt}",
         [
-            Leg(ledger.mpesa(account.shortcode_group), -report.amount_cents),
+            Leg(account.ledger_code, -report.amount_cents),
             Leg(ledger.SUSPENSE if owner is None else ledger.wallet(owner), report.amount_cents),
         ],
         facts=facts,
@@ -81,6 +81,7 @@ def credit(
         return _again(account, report, intent)
     known = ProviderReceipt(
         id=ids.new_id(),
+        provider=account.provider,
         environment=account.environment,
         shortcode_group=account.shortcode_group,
         receipt=report.receipt,
@@ -98,11 +99,11 @@ def credit(
     if owner is None:
         db.session.flush()
         db.session.add(SuspenseItem(id=ids.new_id(), receipt_id=known.id, left_cents=report.amount_cents))
-    mpesa.note_works(account.id, paid=True)
+    gateways.GATEWAYS[account.provider].note_works(account.id, paid=True)
     return True
 
 
-def _again(account: MpesaAccount, report: Report, intent: PaymentIntent | None) -> bool:
+def _again(account: Account, report: Report, intent: PaymentIntent | None) -> bool:
     """Another source tells of a receipt that we have. True where that moved its money out of suspense."""
     known = find_receipt(account, report.receipt)
     assert known is not None

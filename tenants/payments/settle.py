@@ -10,10 +10,9 @@ import structlog
 from sqlalchemy import and_, or_, select
 
 from tenants import mpesa, subscribers
-from tenants.mpesa import MpesaAccount, classify
-from tenants.mpesa.classify import Verdict
-from tenants.payments import c2b, callbacks, pull, receipts, stk, suspense
-from tenants.payments.callbacks import StkResult
+from tenants.gateway import Account, Meaning, Told, Verdict
+from tenants.mpesa import MpesaAccount
+from tenants.payments import c2b, callbacks, gateways, pull, receipts, stk, suspense
 from tenants.payments.models import InboundEvent, PaymentIntent
 from tenants.payments.receipts import Report, Settled
 from wavu import clock, outbox
@@ -22,7 +21,8 @@ from wavu.outbox import Queue
 
 log = structlog.get_logger(__name__)
 
-# Above this a callback alone is not enough, wherever it comes from: Daraja is asked first (money-and-reliability 3.4).
+# Above this a callback alone is not enough, wherever it comes from: the gateway is asked first (money-and-reliability
+# 3.4).
 TRUSTED_CENTS = 500_000
 # The same for payments made by hand, whose token lives long (build sheet 21): Pull must say so too.
 TRUSTED_BY_HAND_CENTS = 2_000_000
@@ -45,53 +45,61 @@ def settle_callback(event_id: UUID) -> Settled | None:
     found = _open(event_id)
     if found is None:
         return None
-    event, intent, account = found
-    event.outcome, settled = _read(event, intent, account)
+    event, intent = found
+    event.outcome, settled = _read(event, intent)
     event.processed_at = clock.now()
     return settled
 
 
-def _read(event: InboundEvent, intent: PaymentIntent, account: MpesaAccount) -> tuple[str, Settled | None]:
+def _read(event: InboundEvent, intent: PaymentIntent) -> tuple[str, Settled | None]:
     """What an event comes to, in a word or two, and the money that it brings."""
-    said = callbacks.parse(event.body)
+    gateway, account = gateways.of(intent), gateways.account_of(intent)
+    said = gateway.read(event.body)
     if said is None:
         return "malformed", None
     if _is_of_another(intent, said):
         return "refused: another checkout", None
-    meaning = classify.result(said.code)
+    meaning = gateway.meaning(said.code)
+    trusted = gateway.trusts(account, event.body, event.peer, meaning)
     if meaning.verdict is not Verdict.SUCCESS:
-        return _failure(intent, said.code, meaning), None
+        return _failure(intent, said.code, meaning, trusted=trusted), None
     second = intent.state == "succeeded" and said.receipt not in {None, intent.receipt}
     if second and not _was_guessed(intent):
         # One push is paid once: the second receipt is made up, or the first one was.
         log.error("two receipts for one push", intent=str(intent.id))
         return "refused: a second receipt", None
+    if gateway.names_itself:
+        # Its callback has no amount: a prompt is paid as it was asked, or not at all.
+        said = said._replace(amount_cents=intent.amount_cents)
     if (
         said.receipt is None
         or said.amount_cents is None
         or said.amount_cents != intent.amount_cents
         or said.amount_cents >= TRUSTED_CENTS
-        or not mpesa.comes_from_daraja(account, event.peer)
+        or not trusted
     ):
-        _ask_daraja(intent)
+        _ask_gateway(intent)
         return "held", None
-    settled = _credit(account, intent, said, "stk callback")
+    settled = _credit(account, intent, said, _SOURCES[intent.provider][0])
     return "settled" if settled else "duplicate", settled
 
 
-def _open(event_id: UUID) -> tuple[InboundEvent, PaymentIntent, MpesaAccount] | None:
+# What a receipt's source is called: told by a callback, and proven by asking.
+_SOURCES = {"mpesa": ("stk callback", "stk callback and query"), "airtel": ("airtel callback", "airtel query")}
+
+
+def _open(event_id: UUID) -> tuple[InboundEvent, PaymentIntent] | None:
     """Locks an event that was not worked on yet, and the intent that it speaks of."""
     query = (
-        select(InboundEvent, PaymentIntent, MpesaAccount)
+        select(InboundEvent, PaymentIntent)
         .join(PaymentIntent, PaymentIntent.id == InboundEvent.intent_id)
-        .join(MpesaAccount, MpesaAccount.id == PaymentIntent.mpesa_account_id)
         .where(InboundEvent.id == event_id, InboundEvent.processed_at.is_(None))
         .with_for_update(of=[InboundEvent, PaymentIntent])
     )
     return db.session.execute(query.execution_options(populate_existing=True)).one_or_none()
 
 
-def _is_of_another(intent: PaymentIntent, said: StkResult) -> bool:
+def _is_of_another(intent: PaymentIntent, said: Told) -> bool:
     """A CheckoutRequestID that is not ours refuses the event; ours may not be known yet, and is learnt then."""
     if said.checkout_request_id is None:
         return True
@@ -103,40 +111,49 @@ def _is_of_another(intent: PaymentIntent, said: StkResult) -> bool:
     return intent.checkout_request_id != said.checkout_request_id
 
 
-def _failure(intent: PaymentIntent, code: str, meaning: classify.Meaning) -> str:
+def _failure(intent: PaymentIntent, code: str, meaning: Meaning, *, trusted: bool) -> str:
     if intent.state not in stk.OPEN:
         return f"late: {intent.state} stays"
     if meaning.verdict is Verdict.PENDING:
         return "pending"
+    if not trusted:
+        stk.ask_once(intent)
+        return "a no that is asked about"
     intent.code = code
     intent.state = "review" if meaning.verdict is Verdict.REVIEW else "failed"
-    mpesa.note_fault(intent.mpesa_account_id, meaning.fix)
+    gateways.of(intent).note_fault(intent.account_id, meaning.fix)
     return intent.state
 
 
-def _ask_daraja(intent: PaymentIntent) -> None:
-    """A claim that we do not take on its word: the chaser asks now, and settles from it if Daraja says so too."""
+def _ask_gateway(intent: PaymentIntent) -> None:
+    """A claim that we do not take on its word: the chaser asks now, and settles from it if the gateway says so too."""
     if intent.state in {"failed", "expired", "review"}:
         intent.state = "pending"
     if intent.state != "succeeded":
         stk.chase_claim(intent, callbacks.held_claims(intent.id))
 
 
-def settle_query(intent_id: UUID) -> Settled | PaidNoReceipt | None:
-    """Daraja itself said that this push was paid: settles from a callback that was held, or waits for the receipt."""
+def settle_query(intent_id: UUID, receipt: str | None = None) -> Settled | PaidNoReceipt | None:
+    """The gateway itself said that this push was paid, and by which `receipt` if it tells that: settles from it, or
+    from a callback that was held, or waits for the receipt."""
     intent = _lock(intent_id)
     if intent.state == "succeeded":
         return None
-    held, account = callbacks.held_success(intent.id), mpesa.find_account(intent.mpesa_account_id)
+    gateway, account, source = gateways.of(intent), gateways.account_of(intent), _SOURCES[intent.provider][1]
+    if receipt is not None:
+        return _credit(account, intent, Told("", None, None, intent.amount_cents, receipt), source)
+    held = callbacks.held_success(intent.id, gateway.read)
+    if held is not None and gateway.names_itself:
+        held = held._replace(amount_cents=intent.amount_cents)
     if held is not None and held.receipt is not None and held.amount_cents is not None:
-        return _credit(account, intent, held, "stk callback and query")
-    settled = _left_at_till(account, intent)
+        return _credit(account, intent, held, source)
+    settled = _left_at_till(account, intent) if isinstance(account, MpesaAccount) else None
     if settled is None:
         intent.state = "paid_no_receipt"
     return settled or PaidNoReceipt(intent)
 
 
-def _credit(account: MpesaAccount, intent: PaymentIntent, said: StkResult, source: str) -> Settled | None:
+def _credit(account: Account, intent: PaymentIntent, said: Told, source: str) -> Settled | None:
     """What an attempt brought. None where its receipt was credited before, and nothing moved."""
     assert said.receipt is not None
     assert said.amount_cents is not None

@@ -8,9 +8,9 @@ import structlog
 from sqlalchemy import select
 
 from tenants import ledger, mpesa, payments
+from tenants.gateway import Meaning, Verdict
 from tenants.ledger import Leg
 from tenants.mpesa import initiator
-from tenants.mpesa.classify import Meaning, Verdict
 from tenants.mpesa.initiator import Result
 from tenants.payments import ProviderReceipt
 from tenants.payouts.models import Payout

@@ -47,3 +47,11 @@ class NotOpen(Refused):
 class NotBought(Refused):
     kind = Kind.CONFLICT
     message = N_("This payment bought no package, or the package was given back before.")
+
+
+class PaidWithAirtel(Refused):
+    kind = Kind.CONFLICT
+    message = N_(
+        "This was paid with Airtel Money, and M-Pesa cannot send it back. Give it back to the customer's balance, or "
+        "refund it in Airtel's own portal."
+    )

@@ -23,6 +23,7 @@ from tenants.payouts.refusals import (
     NotOpen,
     NotProvenYet,
     OnlyWhole,
+    PaidWithAirtel,
     SamePerson,
     TooLittleToSend,
 )
@@ -186,7 +187,10 @@ def _check(known: Refundable, method: str, amount_cents: int, phone: Phone | Non
 
 
 def _account_of(receipt: ProviderReceipt) -> UUID:
-    """The account that took the money gives it back. Raises NotFound for one that is gone."""
+    """The account that took the money gives it back. Raises NotFound for one that is gone, and PaidWithAirtel: that
+    money is at Airtel, and M-Pesa cannot send it back."""
+    if receipt.provider == "airtel":
+        raise PaidWithAirtel
     for account in mpesa.list_accounts():
         if account.environment == receipt.environment and account.shortcode_group == receipt.shortcode_group:
             return account.id

@@ -15,8 +15,8 @@ import structlog
 from sqlalchemy import select
 
 from tenants import mpesa
+from tenants.gateway import Verdict
 from tenants.mpesa import classify, daraja, initiator
-from tenants.mpesa.classify import Verdict
 from tenants.mpesa.initiator import Acknowledged
 from tenants.payments import ProviderReceipt
 from tenants.payouts.models import Payout

@@ -14,7 +14,7 @@ from flask import Response, g, redirect, request
 from flask.typing import ResponseReturnValue
 
 from tenants import checkout, subscribers
-from tenants.portal import mine, shelf, ticket
+from tenants.portal import gateways, mine, shelf, ticket
 from tenants.portal.frame import address, bp, links, page, refusal
 from tenants.portal.frame import gettext as _
 from tenants.portal.shop import CHANGED, CHOOSE, FORGED, PRESSES, STALE, BadPhone, is_new, read_phone
@@ -45,6 +45,7 @@ class Said(NamedTuple):
     account: str = ""
     phone: str = ""
     chosen: str = ""
+    via: str = ""
 
 
 @bp.get("/line")
@@ -70,10 +71,10 @@ def pay_line() -> ResponseReturnValue:
     """Guarded as the shop's form is: see ticket.py."""
     opened, front = ticket.unseal(request.form.get("state", "")), _front()
     account, phone = request.form.get("account", "")[:40].strip(), request.form.get("phone", "")[:40].strip()
-    chosen = request.form.get("package", "")[:40]
+    chosen, via = request.form.get("package", "")[:40], request.form.get("via", "")[:10]
 
     def refuse(**wrong: str) -> ResponseReturnValue:
-        said = Said(account=account, phone=phone, chosen=chosen)._replace(**wrong)
+        said = Said(account=account, phone=phone, chosen=chosen, via=via)._replace(**wrong)
         return redirect(address("/line", [*mine.carried(), ("said", ticket.cover(said))]), 303)
 
     if opened.ticket is None or ticket.is_from_elsewhere():
@@ -89,7 +90,7 @@ def pay_line() -> ResponseReturnValue:
         return refuse(**wrong.said)
     try:
         with savepoint():
-            _begin(nonce, asked)
+            _begin(nonce, asked, gateways.wish(via))
     except Refused as no:
         if no.kind not in (Kind.CONFLICT, Kind.TOO_MANY):
             raise
@@ -138,20 +139,23 @@ class Asked(NamedTuple):
         return cls(package_id, found.id, number)
 
 
-def _begin(nonce: str, asked: Asked) -> None:
+def _begin(nonce: str, asked: Asked, provider: str | None) -> None:
     if asked.line_id is None or asked.phone is None:
         checkout.begin_with_balance(nonce=nonce, package_id=asked.package_id, held=mine.names(), channel="pppoe")
     else:
-        checkout.begin_for_line(nonce=nonce, package_id=asked.package_id, phone=asked.phone, line_id=asked.line_id)
+        checkout.begin_for_line(
+            nonce=nonce, package_id=asked.package_id, phone=asked.phone, line_id=asked.line_id, provider=provider
+        )
 
 
 def _show(front: Storefront, said: Said) -> Response:
     tenant: Tenant = g.tenant
-    names = mine.names()
+    names, now = mine.names(), gateways.standings()
     has = checkout.holdings(None, names, "pppoe").balance if names else None
     data: dict[str, Any] = {
         "packages": shelf.faces(front.line_offers, tenant.currency, said.chosen),
-        "notice": said.notice,
+        "notice": said.notice or gateways.notice(now),
+        "gateways": gateways.offered(now, said.via),
         "account": said.account,
         "account_error": said.account_error,
         "phone": said.phone,

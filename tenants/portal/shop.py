@@ -11,9 +11,9 @@ from flask.typing import ResponseReturnValue
 from flask_babel import get_locale
 from markupsafe import escape
 
-from tenants import checkout, mpesa
+from tenants import checkout
 from tenants.checkout import Holdings
-from tenants.portal import arrival, mine, shelf, ticket, words, yours
+from tenants.portal import arrival, gateways, mine, shelf, ticket, words, yours
 from tenants.portal.arrival import Arrival
 from tenants.portal.frame import address, bp, links, refusal, render, respond
 from tenants.portal.frame import gettext as _
@@ -32,10 +32,6 @@ PRESSES = "60 per minute; 900 per hour"
 STALE = N_("This page was open for too long. Check your choice and press the button again.")
 CHANGED = N_("The packages or prices changed while this page was open. Check your choice and press the button again.")
 FORGED = N_("We could not read that form. Choose your package again.")
-_DOWN = N_(
-    "M-Pesa is not answering at this moment, so no request may reach your phone. Choose your package all the same: the "
-    "next page says how to pay it by hand to %(account)s."
-)
 CHOOSE = N_("Choose a package.")
 _NO_PHONE = N_("Enter the M-Pesa number that pays.")
 _BAD_PHONE = N_("That is not a phone number. Enter it like 0712 345 678.")
@@ -53,6 +49,7 @@ class Said(NamedTuple):
     phone_error: str | None = None
     phone: str = ""
     chosen: str = ""
+    via: str = ""
 
 
 @bp.get("/")
@@ -69,9 +66,7 @@ def home() -> ResponseReturnValue:
 
 def _first_notice() -> str | None:
     """What a customer must know first: that no request can reach their phone, or what the router said."""
-    if mpesa.down_for() and (account := next(iter(mpesa.list_accounts()), None)):
-        return _(_DOWN, account=account.label)
-    return router_notice(request.args.get("err", ""))
+    return gateways.notice(gateways.standings()) or router_notice(request.args.get("err", ""))
 
 
 def _back_to(nonce: str, came: Arrival) -> str:
@@ -110,9 +105,10 @@ def buy() -> ResponseReturnValue:
     """
     opened, front = ticket.unseal(request.form.get("state", "")), storefront()
     phone, chosen = request.form.get("phone", "")[:40].strip(), request.form.get("package", "")[:40]
+    via = request.form.get("via", "")[:10]
 
     def refuse(came: Arrival, notice: str | None = None, phone_error: str | None = None) -> ResponseReturnValue:
-        said = ticket.cover(Said(notice, phone_error, phone, chosen))
+        said = ticket.cover(Said(notice, phone_error, phone, chosen, via))
         return redirect(address("/", [*came.arguments(), *mine.carried(), ("said", said)]), 303)
 
     if opened.ticket is None or ticket.is_from_elsewhere():
@@ -132,7 +128,7 @@ def buy() -> ResponseReturnValue:
         return refuse(came, _(CHANGED))
     try:
         with savepoint():
-            _begin(was, came, package_id, number)
+            _begin(was, came, package_id, number, gateways.wish(via))
     except Refused as no:
         if no.kind not in (Kind.CONFLICT, Kind.TOO_MANY):
             raise
@@ -142,7 +138,7 @@ def buy() -> ResponseReturnValue:
     return mine.keep(redirect(address(f"/w/{was.nonce}"), 303), was.nonce)
 
 
-def _begin(was: Ticket, came: Arrival, package_id: UUID, phone: Phone | None) -> None:
+def _begin(was: Ticket, came: Arrival, package_id: UUID, phone: Phone | None, provider: str | None) -> None:
     """`phone` is None for a purchase out of the balance."""
     place: dict[str, Any] = {
         "nonce": was.nonce, "package_id": package_id, "mac": was.mac, "router_id": came.router_id,
@@ -151,7 +147,7 @@ def _begin(was: Ticket, came: Arrival, package_id: UUID, phone: Phone | None) ->
     if phone is None:
         checkout.begin_with_balance(held=mine.names(), **place)
     else:
-        checkout.begin(phone=phone, **place)
+        checkout.begin(phone=phone, provider=provider, **place)
 
 
 def is_new(nonce: str) -> bool:
@@ -209,7 +205,8 @@ def _shop(came: Arrival, front: Storefront, said: Said) -> Response:
     if said != Said() or has != Holdings():
         html, policy = _render(front, said, filled, came, has)
         return respond(html, policy)
-    language = str(get_locale())
+    # Its look depends on the language, and on which ways to pay there are.
+    language = f"{get_locale()} {' '.join(each.provider for each in gateways.standings())}"
     kept = front.pages.get(language)
     if kept is None:
         html, policy = _render(front, Said(), _MARKS, came, has)
@@ -234,6 +231,7 @@ def _render(front: Storefront, said: Said, filled: dict[str, str], came: Arrival
         "mine_url": address("/mine", mine.carried()) if has != Holdings() and mine.names() else None,
         "phone": said.phone,
         "phone_error": said.phone_error,
+        "gateways": gateways.offered(gateways.standings(), said.via),
         "state": filled["state"],
         "buy_url": filled["buy_url"],
     }

@@ -27,7 +27,7 @@ class Kept(NamedTuple):
 class Storefront:
     """`offers` are sold on hotspots and `line_offers` for lines; the digests stand for their packages and prices. For
     those of `monthly` M-Pesa may be told to pay each month.
-    `routers` are ids by log-in address, `pages` are kept by language.
+    `routers` are ids by log-in address, `pages` are kept by language and ways to pay.
 
     Pages are kept here and not beside, so that none can ever show other prices than its digest stands for.
     """

@@ -15,11 +15,11 @@ from flask.typing import ResponseReturnValue
 from config import Settings
 from tenants import checkout
 from tenants.checkout import Progress, Purchase
-from tenants.portal import arrival, mine, shelf, ticket, words
+from tenants.portal import arrival, gateways, mine, shelf, ticket, words
 from tenants.portal.arrival import Arrival
 from tenants.portal.frame import address, bp, links, page, refusal
 from tenants.portal.frame import gettext as _
-from tenants.portal.shop import router_notice
+from tenants.portal.shop import BadPhone, read_phone, router_notice
 from tenants.portal.storefront import storefront
 from wavu import clock, money
 from wavu.db import savepoint
@@ -65,13 +65,20 @@ def status(nonce: str) -> ResponseReturnValue:
 @limiter.limit("60 per minute; 900 per hour")
 @public(scope="tenant")
 def again(nonce: str) -> ResponseReturnValue:
-    """A new prompt, at the customer's tap. The address is the guard: 128 random bits that no other site knows."""
-    purchase = _find(nonce)
+    """A new prompt, at the customer's tap; to another phone by another gateway, if they say so. The address is the
+    guard: 128 random bits that no other site knows."""
+    purchase, via = _find(nonce), gateways.wish(request.form.get("via", ""))
     if ticket.is_from_elsewhere():
         raise NotFound
+    phone = None
+    if via is not None:
+        try:
+            phone = read_phone(request.form.get("phone", "")[:40].strip())
+        except BadPhone as bad:
+            return _show(nonce, status=422, phone_error=_(str(bad)))
     try:
         with savepoint():
-            checkout.try_again(purchase)
+            checkout.try_again(purchase, phone, via)
     except checkout.AlreadyBought:
         pass
     except Refused as no:
@@ -137,7 +144,7 @@ def use_again(nonce: str) -> ResponseReturnValue:
     return redirect(address(f"/w/{_find(nonce).nonce}"))
 
 
-def _show(nonce: str, notice: str | None = None, status: int = 200) -> Response:
+def _show(nonce: str, notice: str | None = None, status: int = 200, *, phone_error: str | None = None) -> Response:
     tenant: Tenant = g.tenant
     now = checkout.progress(nonce)
     path, back = f"/w/{nonce}", request.args.get("back") == "1"
@@ -150,6 +157,8 @@ def _show(nonce: str, notice: str | None = None, status: int = 200) -> Response:
         "name": shelf.name(now.terms),
         "price": money.show(now.price_cents, tenant.currency),
         "pay_to": now.pay_to,
+        "provider": now.provider,
+        "gateway": gateways.NAMES[now.provider],
         "phone": now.phone_masked,
         "receipt": now.receipt,
         "from_balance": money.show(now.wallet_cents, tenant.currency) if now.wallet_cents else None,
@@ -162,7 +171,7 @@ def _show(nonce: str, notice: str | None = None, status: int = 200) -> Response:
         "url": address(path, where),
         "status_url": f"{path}/status.json",
     }
-    name, data = _state_page(path, now, where, back=back)
+    name, data = _state_page(path, now, where, back=back, phone_error=phone_error)
     response = page(
         name,
         home_url=address("/line") if now.channel == "pppoe" else address("/", came.arguments()),
@@ -187,7 +196,9 @@ def _origin(now: Progress) -> Arrival:
     return Arrival(now.mac, now.login_url, None, now.original_url)
 
 
-def _state_page(path: str, now: Progress, where: list[tuple[str, str]], *, back: bool) -> tuple[str, dict[str, Any]]:
+def _state_page(
+    path: str, now: Progress, where: list[tuple[str, str]], *, back: bool, phone_error: str | None
+) -> tuple[str, dict[str, Any]]:
     """(the template that shows a state, what it needs beside the order)."""
     if now.state in _WAITING:
         left = min(now.seconds_left, _PROMPT_SECONDS)
@@ -206,14 +217,14 @@ def _state_page(path: str, now: Progress, where: list[tuple[str, str]], *, back:
             "go_url": go_url,
             **_onward(now.original_url),
         }
-    return "fail.html", _failure(path, now)
+    return "fail.html", _failure(path, now) | _otherwise(path, now, phone_error)
 
 
 def _failure(path: str, now: Progress) -> dict[str, Any]:
     tenant: Tenant = g.tenant
-    said = {"no_reply": words.NO_REPLY, "review": words.REVIEW, "short": words.SHORT}.get(now.state) or words.failure(
-        now.code
-    )
+    said = {"no_reply": words.NO_REPLY[now.provider], "review": words.REVIEW, "short": words.SHORT}.get(
+        now.state
+    ) or words.failure(now.code, now.provider)
     sums = {
         "here": money.show(now.spare_cents, tenant.currency),
         "missing": money.show(now.missing_cents, tenant.currency),
@@ -226,6 +237,23 @@ def _failure(path: str, now: Progress) -> dict[str, Any]:
         "retry_in": now.retry_in_seconds,
         "retry_shown": _minutes(now.retry_in_seconds),
     }
+
+
+def _otherwise(path: str, now: Progress, phone_error: str | None) -> dict[str, Any]:
+    """How else this purchase can be paid: through another gateway, one that works."""
+    tenant: Tenant = g.tenant
+    standings = gateways.standings()
+    other = gateways.another(standings, now.provider) if now.state in {"failed", "no_reply"} else None
+    if other is None:
+        return {"other": None}
+    down = gateways.is_down(standings, now.provider, now.code)
+    return {
+        "other": {
+            "name": gateways.NAMES[other], "value": other, "url": address(f"{path}/again"),
+            "price": money.show(now.missing_cents, tenant.currency), "error": phone_error,
+            "open": down or phone_error is not None,
+        }
+    }  # fmt: skip
 
 
 def _onward(url: str | None) -> dict[str, str | None]:

@@ -87,13 +87,73 @@ FAILURES = {
     **dict.fromkeys(("config", "8", "21", "2002", "2006", "2028", "SFC_IC0003"), _OURS),
 }
 
-NO_REPLY = Words(
+_OURS_AT_AIRTEL = Words(
+    N_("Airtel Money does not work here right now"),
+    N_("Nothing was charged. The fault is on our side, not in your phone. Please tell our team."),
+    again=False,
+)
+_AIRTEL_UNKNOWN = Words(
+    N_("The payment was not completed"),
+    N_(
+        "Airtel Money gave no reason. Look at your Airtel Money messages before you try again: if money was taken, do "
+        "not pay again. We connect you as soon as Airtel Money confirms it."
+    ),
+)
+# docs/airtel.md 4.
+AIRTEL_FAILURES = {
+    "DP00800001002": Words(N_("Wrong PIN"), N_("Nothing was charged. Try again with care.")),
+    "DP00800001003": Words(
+        N_("Your Airtel Money limit is reached"),
+        N_("Nothing was charged. Pay from another number, or tomorrow."),
+        again=False,
+    ),
+    "DP00800001004": Words(
+        N_("Below Airtel Money's smallest amount"),
+        N_("Nothing was charged. Choose another package."),
+        again=False,
+    ),
+    "DP00800001005": Words(
+        N_("No PIN was entered"),
+        N_("Nothing was charged. Unlock the phone, check that the number is an Airtel Money line, and try again."),
+    ),
+    "DP00800001007": Words(
+        N_("Not enough Airtel Money balance"),
+        N_("Nothing was charged. Top up, or choose a smaller package."),
+    ),
+    "DP00800001008": Words(
+        N_("The request was refused"), N_("Nothing was charged. Try again, or choose another package.")
+    ),
+    "DP00800001010": Words(
+        N_("This number cannot pay with Airtel Money"),
+        N_("Nothing was charged. Check the number: it must be a registered Airtel Money line."),
+    ),
+    **dict.fromkeys(
+        ("DP00800001024", "DP00800001029", "TE"),
+        Words(N_("The request expired"), N_("Nothing was charged. The PIN came too late, or not at all.")),
+    ),
+    "unreachable": Words(
+        N_("We could not reach Airtel Money"),
+        N_("Nothing was charged, and no request went to your phone. Try again in a minute."),
+    ),
+    "config": _OURS_AT_AIRTEL,
+}
+
+NO_REPLY_MPESA = Words(
     N_("M-Pesa has not answered yet"),
     N_(
         "Did you enter your PIN? Then do not pay again: we connect you as soon as M-Pesa confirms, even if this page "
         "is closed. Did nothing come up on your phone? Unlock it and try again."
     ),
 )
+NO_REPLY_AIRTEL = Words(
+    N_("Airtel Money has not answered yet"),
+    N_(
+        "Did you enter your PIN? Then do not pay again: we connect you as soon as Airtel Money confirms, even if this "
+        "page is closed. Did nothing come up on your phone? Unlock it, check that the number is an Airtel Money line, "
+        "and try again."
+    ),
+)
+NO_REPLY = {"mpesa": NO_REPLY_MPESA, "airtel": NO_REPLY_AIRTEL}
 REVIEW = Words(
     N_("We are looking into this payment"),
     N_("Do not pay again yet. If money was taken it is not lost: our team sees this payment and sorts it out."),
@@ -109,8 +169,10 @@ SHORT = Words(
 )
 
 
-def failure(code: str | None) -> Words:
+def failure(code: str | None, provider: str = "mpesa") -> Words:
     """The words for a failed attempt's code."""
+    if provider == "airtel":
+        return AIRTEL_FAILURES.get(code or "", _AIRTEL_UNKNOWN)
     return FAILURES.get(code or "", _UNKNOWN)
 
 

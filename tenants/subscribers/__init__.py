@@ -1,7 +1,13 @@
 """End customers and their devices. Promise: a device or a number of one tenant means nothing to another."""
 
 from tenants.subscribers.models import AccountNumber, Device, Subscriber
-from tenants.subscribers.numbers import Owner, by_account_number, by_numbers, is_account_number, number_for
+from tenants.subscribers.numbers import (
+    Owner,
+    by_account_number,
+    by_numbers,
+    is_account_number,
+    number_for,
+)
 from tenants.subscribers.people import (
     add_line,
     bind_device,

@@ -7,7 +7,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from tenants import checkout, mpesa, payments, payouts, reconciliation, subscribers
+from tenants import airtel, checkout, mpesa, payments, payouts, reconciliation, subscribers
+from tenants.airtel.setup import Values
 from tenants.catalog import Package
 from tenants.checkout import PaymentClaim
 from tenants.mpesa import MpesaAccount, MpesaBalance, MpesaChange
@@ -119,12 +120,27 @@ def _set_up(isp: Isp, letter: str) -> None:
         mpesa.changes.use(draft, Asker(isp.owner.id, f"Owner canary-{letter}"))
 
 
+def _airtel(isp: Isp, letter: str) -> None:
+    """An Airtel Money account that waits to take payments."""
+    with tenant_scope(isp.id), transaction():
+        draft = airtel.setup.start_draft(
+            Values(
+                "staging", f"70030{letter}", f"id canary-{letter}", f"secret canary-{letter}", f"hash canary-{letter}",
+                f"airtel@canary-{letter}.test",
+            )
+        )  # fmt: skip
+        draft.checks = {step: {"state": "ok", "code": None} for step in airtel.setup.STEPS}
+        db.session.flush()
+        airtel.changes.use(draft, by_id=isp.owner.id, by=f"Owner canary-{letter}")
+
+
 @pytest.fixture
 def world(world: World) -> World:
     """Two ISPs that have a row of everything that a page of theirs may name."""
     for isp, letter in ((world.a, "a"), (world.b, "b")):
         _money(isp, letter)
         _set_up(isp, letter)
+        _airtel(isp, letter)
     return world
 
 

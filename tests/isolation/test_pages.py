@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from tenants.airtel import AirtelAccount
 from tenants.checkout import DeskSale, Renewal
 from tenants.mpesa import MpesaQr
 from tenants.payments.models import DeskPayment, SuspenseItem
@@ -29,6 +30,7 @@ from wavu.web.security import flood
 # How to fill each argument of an address with something of B's. A new argument without a line here fails the test.
 FOREIGN: dict[str, Any] = {
     "account_id": lambda world, _: account_of(world.b),
+    "airtel_id": lambda world, _: row_of(world.b, AirtelAccount),
     "change_id": lambda world, _: change_of(world.b),
     "code_id": lambda world, _: row_of(world.b, MpesaQr),
     "invitation_id": lambda world, _: world.b.invitation_id,

@@ -60,8 +60,10 @@ def test_what_production_does_not_allow() -> None:
         SPOOL_DIR="spool",
     )  # fmt: skip
     assert len(faults) == 5
-    (simulated,) = _faults(DARAJA_REHEARSAL_URL="http://127.0.0.1:8100")
-    assert "rehearsal" in simulated
+    for name in ("DARAJA_REHEARSAL_URL", "AIRTEL_REHEARSAL_URL"):
+        (simulated,) = _faults(**{name: "http://127.0.0.1:8100"})
+        assert simulated.startswith(name)
+        assert "rehearsal" in simulated
     assert load(GOOD | {"WAVU_ENV": "rehearsal", "PUBLIC_SCHEME": "http", "PLATFORM_DOMAIN": "wavu.localhost"})
 
 

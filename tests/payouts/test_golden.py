@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from tenants.gateway import Verdict
 from tenants.mpesa import classify, credential, daraja, initiator, ratiba, services
-from tenants.mpesa.classify import Verdict
 from tenants.mpesa.daraja import App, NotAccepted, Reply
 from tenants.mpesa.initiator import Acknowledged, Initiator
 

@@ -48,6 +48,7 @@ _ORDER = {
     "name": "1 <i>hour</i>", "price": "KES 10", "pay_to": "Mama <b>Njeri</b> Net · 600100", "phone": "0712 ••• 678",
     "receipt": "TKN4H7XQ2M", "state": "", "url": "/w/1", "status_url": "/w/1/status.json", "from_balance": None,
     "spare": "KES 5", "spend_url": "/?with=1", "mine_url": "/mine?with=1", "claim_url": "/claim?for=1",
+    "provider": "mpesa", "gateway": "M-Pesa",
     "by_hand": {"kind": "paybill", "number": "600100", "account": "123456789", "amount": "KES 10"},
     # Of a standing order's page.
     "first": "1 December 2026", "title": "Internet 123456789", "why": "You cancelled", "again_url": "/line/monthly",
@@ -56,6 +57,15 @@ _ORDER = {
 _CLAIM = {
     "code": "UKO7RT61SV", "state": "found", "amount": "KES 10", "spend_url": "/?with=2", "purchase_url": None,
     "again_url": "/claim", "url": "/c/1", "status_url": "/c/1/status.json",
+}  # fmt: skip
+# Two ways to pay, and the one that was chosen does not answer.
+_GATEWAYS = tuple(
+    {"value": value, "name": name, "chosen": not value}
+    for value, name in (("", "As the number says"), ("mpesa", "M-Pesa"), ("airtel", "Airtel Money"))
+)
+_OTHER = {
+    "name": "Airtel Money", "value": "airtel", "url": "/w/1/again", "price": "KES 10", "error": "Not a number",
+    "open": True,
 }  # fmt: skip
 
 each_theme = pytest.mark.parametrize("theme", reading.themes(), ids=lambda path: path.name)
@@ -89,6 +99,8 @@ def _render(
         "packages": _PACKAGES,
         "yours": (),
         "purse": None,
+        "gateways": _GATEWAYS,
+        "other": MappingProxyType(_OTHER),
         "starts": None,
         "line_url": "/line",
         "mine_url": "/mine",
@@ -176,19 +188,21 @@ def test_a_page_keeps_the_contract(theme: Path, page: str, locale: str) -> None:
 
 @each_theme
 @pytest.mark.parametrize("locale", LOCALES)
-def test_the_pay_form_keeps_its_names(theme: Path, locale: str) -> None:
-    html = _render(theme, "home", locale, phone_error="Wrong", notice="Look", phone='"><b>')
+@pytest.mark.parametrize("gateways", [(), _GATEWAYS], ids=["one way to pay", "two ways to pay"])
+def test_the_pay_form_keeps_its_names(theme: Path, locale: str, gateways: tuple[dict[str, Any], ...]) -> None:
+    html = _render(theme, "home", locale, phone_error="Wrong", notice="Look", phone='"><b>', gateways=gateways)
     seen = Page(html)
     fields = [(a.get("name"), a.get("type"), a.get("value")) for tag, a in seen.tags if tag == "input"]
     assert fields == [
         ("state", "hidden", "a signed ticket"),
         *(("package", "radio", package["id"]) for package in _PACKAGES),
         ("phone", "tel", '"><b>'),
+        *(("via", "radio", each["value"]) for each in gateways),
     ]
     (form,) = (attributes for tag, attributes in seen.tags if tag == "form")
     assert (form["method"], form["action"], "data-pay" in form) == ("post", "/buy", True)
     assert [a["data-price"] for _tag, a in seen.tags if "data-price" in a] == ["KES 00", "KES 10", "KES 20"]
-    assert sum("checked" in attributes for _tag, attributes in seen.tags) == 1
+    assert sum("checked" in attributes for _tag, attributes in seen.tags) == (2 if gateways else 1)
     (button,) = (attributes for tag, attributes in seen.tags if tag == "button")
     assert "%s" in button["data-say"]
     assert button["data-busy"]
