@@ -22,6 +22,7 @@ from rehearsal.servers import free_port
 from tenants import checkout, ledger, mpesa
 from tenants.catalog import Package
 from tenants.hooks.spool import Spool
+from tenants.payments import gateways
 from tests.stack import Moment, Stack, environment
 from tests.world import World, build_world
 from wavu import ids
@@ -166,7 +167,7 @@ def open_shop(world: World, sim: Simulator, tenant_id: UUID) -> UUID:
 
 class Workshop(NamedTuple):
     """What the shops of one test worker have in common: the application, its server, and the `morning` that each shop
-    begins with. `sim_port` is where each one's simulator is."""
+    begins with. `sim_port` and `airtel_port` are where each one's simulators are."""
 
     app: Flask
     settings: Settings
@@ -175,14 +176,17 @@ class Workshop(NamedTuple):
     database: str
     morning: Moment
     sim_port: int
+    airtel_port: int
 
 
 @pytest.fixture(scope="session")
 def workshop(servers: Stack, worker_number: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    database, port, sim_port = f"shop_{worker_number}", free_port(), free_port()
+    database = f"shop_{worker_number}"
+    port, sim_port, airtel_port = free_port(), free_port(), free_port()
     settings = load(environment(servers, database, 8 + worker_number) | {
         "PUBLIC_SCHEME": "http", "PUBLIC_PORT": str(port), "PLATFORM_DOMAIN": "wavu.localhost",
-        "DARAJA_REHEARSAL_URL": f"http://127.0.0.1:{sim_port}", "SPOOL_DIR": str(tmp_path_factory.mktemp("spool")),
+        "DARAJA_REHEARSAL_URL": f"http://127.0.0.1:{sim_port}",
+        "AIRTEL_REHEARSAL_URL": f"http://127.0.0.1:{airtel_port}", "SPOOL_DIR": str(tmp_path_factory.mktemp("spool")),
     })  # fmt: skip
     servers.clone(database)
     app = create_web(settings)
@@ -197,7 +201,7 @@ def workshop(servers: Stack, worker_number: int, tmp_path_factory: pytest.TempPa
     server = make_server("127.0.0.1", port, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    made = Workshop(app, settings, world, packages, database, Moment(admin_url), sim_port)
+    made = Workshop(app, settings, world, packages, database, Moment(admin_url), sim_port, airtel_port)
     _forget(made)
     yield made
     app.extensions["spool"].stop()
@@ -218,6 +222,7 @@ def _forget(workshop: Workshop) -> None:
         path.unlink()
     app.extensions["spool"] = Spool(settings.spool_dir)
     app.extensions.pop("daraja_gate", None)
+    gateways.forget()
     assert isinstance(app, WavuFlask)
     app.hosts = Hosts(settings)
     with app.app_context():

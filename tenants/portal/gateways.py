@@ -15,12 +15,12 @@ NAMES = {"mpesa": "M-Pesa", "airtel": "Airtel Money"}
 _DOWN = N_("%(gateway)s is not answering at this moment.")
 _OTHER = N_("You can pay with %(gateway)s instead.")
 _BY_HAND = N_(
-    "Or pay from your M-Pesa menu: choose a package and press the button, and you see the PayBill and the account "
+    "Or pay from your M-Pesa menu to %(account)s: choose a package and press the button, and you see the account "
     "number for it."
 )
 _AT_A_TILL = N_(
     "M-Pesa is not answering at this moment. Try again in a few minutes, or pay from your M-Pesa menu to %(account)s "
-    "and show our team the message."
+    "and then tell us the code of the message here."
 )
 _LATER = N_("Try again in a few minutes.")
 
@@ -37,7 +37,7 @@ def notice(now: tuple[Standing, ...]) -> str | None:
     if works:
         says.append(_(_OTHER, gateway=NAMES[works[0].provider]))
     if first.provider == "mpesa" and first.paybill is not None:
-        says.append(_(_BY_HAND))
+        says.append(_(_BY_HAND, account=first.label))
     elif not works:
         says.append(_(_LATER))
     return " ".join(says)

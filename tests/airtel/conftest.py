@@ -12,13 +12,9 @@ import pytest
 
 from rehearsal.airtel import AirtelSimulator
 from tenants import airtel as product
-from tenants.payments import gateways
-from tests.conftest import own_database as plain_database
-from tests.shop import Shop, shop, sim
+from tests.shop import Shop, Workshop
 from wavu.db import transaction
 from wavu.tenancy import tenant_scope
-
-__all__ = ["plain_database", "shop", "sim"]
 
 PHONE, MSISDN = "0733123456", "733123456"
 SAFARICOM = "0712345678"
@@ -94,14 +90,9 @@ class Counter(NamedTuple):
 
 
 @pytest.fixture
-def airtel() -> Iterator[AirtelSimulator]:
-    with AirtelSimulator(seed=1).serve() as simulator:
+def airtel(workshop: Workshop) -> Iterator[AirtelSimulator]:
+    with AirtelSimulator(seed=1).serve(workshop.airtel_port) as simulator:
         yield simulator
-
-
-@pytest.fixture
-def own_database(plain_database: dict[str, str], airtel: AirtelSimulator) -> dict[str, str]:
-    return plain_database | {"AIRTEL_REHEARSAL_URL": airtel.base_url}
 
 
 def open_account(counter: Counter, tenant_id: UUID, letter: str) -> None:
@@ -116,7 +107,6 @@ def open_account(counter: Counter, tenant_id: UUID, letter: str) -> None:
 
 @pytest.fixture
 def counter(shop: Shop, airtel: AirtelSimulator) -> Counter:
-    gateways.forget()
     made = Counter(shop, airtel)
     open_account(made, made.a, "a")
     open_account(made, made.b, "b")

@@ -150,8 +150,10 @@ def test_m_pesa_down_is_said_with_the_other_way_and_the_paybill_and_recovers(cou
     counter.shop.work("send_stk")
     counter.shop.later(100)
     text = _portal(counter, browser, f"/w/{nonce}")
-    ((number,),) = counter.shop.rows("SELECT number FROM account_number")
-    assert "PayBill 600100" in text
+    ((number,),) = counter.shop.rows(
+        "SELECT n.number FROM account_number n JOIN purchase p ON p.id = n.purchase_id WHERE p.nonce = %s", nonce
+    )
+    assert "PayBill number 600100" in text
     assert number in text
     assert _portal(counter, browser, f"/w/{nonce}").count(number) == 1, "the same number again"
     # Paid by hand to that number, it is this purchase that is bought.

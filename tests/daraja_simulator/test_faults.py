@@ -81,7 +81,7 @@ def test_every_api_stands_behind_the_gateway(sim: Simulator, paybill: Shop) -> N
     paths = [
         rule.rule for rule in sim.web.url_map.iter_rules() if not rule.rule.startswith(("/control", "/phone", "/oauth"))
     ]
-    assert len(paths) == 16
+    assert len(paths) == 17
     for path in paths:
         assert ask(sim.base_url, "GET", path).error == (405, "405.001", "GET Method Not Allowed")
         assert ask(sim.base_url, "POST", path, {}).error[1] == "404.001.04"

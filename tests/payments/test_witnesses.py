@@ -209,10 +209,10 @@ def _credit_each_source(right: Callable[..., bool]) -> Callable[..., bool]:
 def _last_word_wins(right: Callable[..., str]) -> Callable[..., str]:
     """A no takes back what was paid."""
 
-    def failure(intent: PaymentIntent, code: str, meaning: Any) -> str:
+    def failure(intent: PaymentIntent, code: str, meaning: Any, **trust: bool) -> str:
         if intent.state == "succeeded":
             intent.state, intent.receipt = "failed", None
-        return right(intent, code, meaning)
+        return right(intent, code, meaning, **trust)
 
     return failure
 

@@ -412,8 +412,8 @@ def test_a_wrong_password_is_not_tried_three_times(desk: Desk) -> None:
 
 def test_a_result_from_elsewhere_is_not_believed_and_asked_about(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """A token alone moves nothing; the answer to our own question, under its acknowledged ids, does."""
-    monkeypatch.setattr(exchange, "comes_from_daraja", lambda account, peer: False)
     payout = desk.refund(desk.paid())
+    monkeypatch.setattr(exchange, "comes_from_daraja", lambda account, peer: False)
     desk.sim.rule({"callback.drop": 1.0}, exchange="status_result", times=1)
     desk.go()
     assert desk.state(payout) == "accepted"
