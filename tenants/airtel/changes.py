@@ -10,10 +10,10 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from tenants.account_changes import AlreadyInUse, ChangeOver, ChangeWaiting, NeedsAnother, NotTested
 from tenants.airtel.accounts import find_account
 from tenants.airtel.events import AirtelChangeTold
 from tenants.airtel.models import AirtelAccount
-from tenants.airtel.refusals import AlreadyInUse, ChangeOver, ChangeWaiting, NeedsAnother, NotTested
 from tenants.airtel.setup import is_tested
 from wavu import accounts, audit, clock, outbox
 from wavu.db import db

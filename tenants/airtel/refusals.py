@@ -6,28 +6,3 @@ from wavu.errors import N_, Kind, Refused
 class NotReady(Refused):
     kind = Kind.CONFLICT
     message = N_("Paying with Airtel Money is not set up here. Pay with M-Pesa.")
-
-
-class NotTested(Refused):
-    kind = Kind.CONFLICT
-    message = N_("Test this account first: not every value is known to be right.")
-
-
-class AlreadyInUse(Refused):
-    kind = Kind.CONFLICT
-    message = N_("This account takes payments: its values change by a change that is announced.")
-
-
-class ChangeWaiting(Refused):
-    kind = Kind.CONFLICT
-    message = N_("Another change is waiting already. Cancel it, or let it take effect first.")
-
-
-class NeedsAnother(Refused):
-    kind = Kind.FORBIDDEN
-    message = N_("Somebody else must approve this: you asked for it.")
-
-
-class ChangeOver(Refused):
-    kind = Kind.CONFLICT
-    message = N_("This change is over: it has taken effect, or was cancelled.")

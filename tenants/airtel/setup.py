@@ -13,10 +13,10 @@ from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from tenants.account_changes import AlreadyInUse, NotTested
 from tenants.airtel import api
 from tenants.airtel.accounts import call, find_account, open_app
 from tenants.airtel.models import AirtelAccount
-from tenants.airtel.refusals import AlreadyInUse, NotTested
 from tenants.gateway import Answer, NotAccepted, Verdict
 from wavu import audit, clock, ids, outbox
 from wavu.db import db

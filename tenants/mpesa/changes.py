@@ -12,10 +12,10 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from tenants.account_changes import AlreadyInUse, ChangeOver, ChangeWaiting, NeedsAnother, NotTested
 from tenants.mpesa.accounts import find_account, list_accounts, same_numbers
 from tenants.mpesa.events import MpesaChangeTold
 from tenants.mpesa.models import MpesaAccount, MpesaChange
-from tenants.mpesa.refusals import AlreadyInUse, ChangeOver, ChangeWaiting, NeedsAnother, NotTested
 from tenants.mpesa.setup import is_tested, note_registered
 from wavu import accounts, audit, clock, ids, outbox
 from wavu.db import db

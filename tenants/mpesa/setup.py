@@ -16,12 +16,12 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 
+from tenants.account_changes import AlreadyInUse, ChangeWaiting, NotTested
 from tenants.gateway import Verdict
 from tenants.mpesa import daraja, services
 from tenants.mpesa.accounts import call, find_account, open_app, same_numbers
 from tenants.mpesa.hooks import hook_url, token_of
 from tenants.mpesa.models import MpesaAccount, MpesaChange, MpesaCheck
-from tenants.mpesa.refusals import AlreadyInUse, ChangeWaiting, NotTested
 from wavu import audit, clock, ids, outbox
 from wavu.db import db
 from wavu.outbox import Queue
