@@ -154,23 +154,24 @@ def is_signed(body: bytes, key: str) -> bool:
         return False
     compact = json.dumps(transaction, separators=(",", ":"), ensure_ascii=False)
     escaped = json.dumps(transaction, separators=(",", ":"))
-    candidates = {compact, escaped, _as_it_stands(body.decode("utf-8", "replace"))}
+    candidates = {compact, escaped, _as_it_stands(body.decode("utf-8", "replace"), transaction)}
     return any(
         hmac.compare_digest(base64.b64encode(hmac.digest(key.encode(), text.encode(), hashlib.sha256)).decode(), given)
         for text in candidates
     )
 
 
-def _as_it_stands(text: str) -> str:
-    """The transaction object's own text in a body."""
+def _as_it_stands(text: str, transaction: dict[str, Any]) -> str:
+    """That transaction object's own text in a body. Another one of its name may stand beside it, with a hash that is
+    true: what is signed must be what is read."""
     found = re.search(r'"transaction"\s*:\s*', text)
     if found is None:
         return ""
     try:
-        _, end = json.JSONDecoder().raw_decode(text, found.end())
-    except ValueError:
+        written, end = json.JSONDecoder().raw_decode(text, found.end())
+    except (ValueError, RecursionError):
         return ""
-    return text[found.end() : end]
+    return text[found.end() : end] if written == transaction else ""
 
 
 def receipt_of(value: Any) -> str | None:

@@ -127,6 +127,32 @@ def test_a_wrong_signature_is_a_claim_like_any_other(counter: Counter) -> None:
     counter.check_books()
 
 
+@pytest.mark.parametrize(
+    "around",
+    ['{"old":{"transaction":%s},"hash":"%s","transaction":%s}', '{"transaction":%s,"hash":"%s","transaction":%s}'],
+)
+def test_a_signature_stands_for_its_own_transaction_only(counter: Counter, around: str) -> None:
+    """Whoever has seen a true callback must not make another attempt paid with it."""
+    counter.signs("private-key-of-a")
+    # Written with spaces, so that only its own text in the body has the hash.
+    counter.airtel.set_knobs({"callback.spaces": True})
+    counter.airtel.script(MSISDN, "pay")
+    counter.asks()
+    counter.settles()
+    true = counter.airtel.sent[-1].body.decode()
+    said = json.loads(true)
+    start = true.index("{", 1)
+    transaction = true[start : json.JSONDecoder().raw_decode(true, start)[1]]
+    counter.later(200)
+    counter.airtel.set_knobs({"callback.spaces": True})
+    nonce = counter.asks(phone="0733999888")
+    forged = json.dumps(said["transaction"] | {"id": counter.name(), "airtel_money_id": "MP000000.0000.L00000"})
+    assert counter.post(counter.callback_url(counter.a), (around % (transaction, said["hash"], forged)).encode()) == 200
+    counter.settles()
+    assert counter.state(nonce)[0] == "prompted"
+    counter.check_books()
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"transaction":[]}', b"\x00", b'{"transaction":{"id":1}}'])
 def test_what_cannot_be_read_is_stored_and_moves_nothing(counter: Counter, body: bytes) -> None:
     counter.asks()
