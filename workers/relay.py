@@ -51,10 +51,10 @@ class Share(NamedTuple):
     batch: int
 
 
-# Settlement is quick and in order of arrival. The total is what the queue's worker can do well within a lease, so that
+# Settlement is quick and in order of arrival. The total is what the queue's workers can do well within a lease, so that
 # a lease that runs out means that a worker is gone.
 SHARES = {
-    Queue.SETTLEMENT: Share(20, 200, 25),
+    Queue.SETTLEMENT: Share(20, 200, 8),
     Queue.DARAJA: Share(6, 24, 24),
     Queue.AIRTEL: Share(6, 16, 16),
     Queue.NETWORK: Share(4, 24, 24),

@@ -1,7 +1,7 @@
-"""Runs jobs: `python -m workers.runtime [QUEUE ...]` loads the application once and forks an RQ worker for each queue.
+"""Runs jobs: `python -m workers.runtime [QUEUE ...]` loads the application once and forks RQ workers for each queue.
 
 A worker on several queues would read them with BLPOP and lose a job when it dies between taking and starting it, so
-there is one process per queue. What RQ knows of a job is a tenant, an outbox row and an attempt; whether the job was
+each process has one queue. What RQ knows of a job is a tenant, an outbox row and an attempt; whether the job was
 done stands in the row.
 """
 
@@ -39,6 +39,9 @@ from workers.reactions import JOBS
 
 log = structlog.get_logger(__name__)
 
+# How many processes a queue has, where that is not one. Settlement is all computing, and a core's worth of it is not
+# enough for an evening's rush.
+PROCESSES = {Queue.SETTLEMENT: 2}
 # How many jobs of a queue one worker runs side by side: calls to others, which mostly wait.
 THREADS = {Queue.DARAJA: 12, Queue.AIRTEL: 8, Queue.NETWORK: 12, Queue.MESSAGES: 4}
 
@@ -250,7 +253,7 @@ def _serve(queue: Queue, settings: Settings) -> None:
 
 
 class Nursery:
-    """Forks a worker for each queue from one preloaded parent, and another where one dies."""
+    """Forks each queue's workers from one preloaded parent, and another where one dies."""
 
     def __init__(self, queues: list[Queue], settings: Settings) -> None:
         self._queues, self._settings = queues, settings
@@ -262,7 +265,8 @@ class Nursery:
         for number in _STOPS:
             signal.signal(number, self._stop)
         for queue in self._queues:
-            self._fork(queue)
+            for _ in range(PROCESSES.get(queue, 1)):
+                self._fork(queue)
         while self._children:
             pid, status = os.wait()
             child = self._children.pop(pid, None)
@@ -315,7 +319,7 @@ def main() -> None:
     try:
         queues = [Queue(name) for name in sys.argv[1:]] or list(Queue)
     except ValueError:
-        sys.exit(f"usage: python -m workers.runtime [{'|'.join(Queue)} ...]; without a queue, a worker for each")
+        sys.exit(f"usage: python -m workers.runtime [{'|'.join(Queue)} ...]; without a queue, workers for all")
     settings, app = start()
     use(app)
     Nursery(queues, settings).run()

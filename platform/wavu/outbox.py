@@ -20,7 +20,7 @@ from wavu.db import TenantRow, db
 
 
 class Queue(StrEnum):
-    """One worker process each. Settling money never waits behind a call to anyone."""
+    """Worker processes of its own each. Settling money never waits behind a call to anyone."""
 
     SETTLEMENT = "settlement"
     DARAJA = "daraja"

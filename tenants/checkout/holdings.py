@@ -8,7 +8,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Text, bindparam, text
+from sqlalchemy import Text, TextClause, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from tenants import payments
@@ -47,9 +47,8 @@ class Holdings(NamedTuple):
     balance: Balance | None = None
 
 
-# One statement, for it is asked each time that a phone opens a portal. Rights of a device are found through its owners.
-_SQL = f"""
-    {HELD}, live AS NOT MATERIALIZED (
+# Rights of a device are found through its owners.
+_LIVE_AND_RIGHTS = """live AS NOT MATERIALIZED (
         SELECT * FROM entitlement WHERE service = 'hotspot' AND ends_at > :now
         AND coalesce(used_seconds < (policy->>'time_cap_seconds')::bigint, true)
         AND coalesce(used_bytes < (policy->>'data_cap_bytes')::bigint, true)
@@ -59,13 +58,8 @@ _SQL = f"""
         JOIN live e ON e.tenant_id = d.tenant_id AND e.subscriber_id = d.subscriber_id
         JOIN purchase p ON p.tenant_id = e.tenant_id AND p.id = e.purchase_id
         WHERE d.tenant_id = app.tenant_id() AND d.mac = :mac AND (p.mac = :mac OR p.nonce = ANY(:nonces))
-    ), elsewhere AS (
-        SELECT p.nonce, p.terms, p.mac, p.login_url, e.starts_at, e.ends_at, e.activated_at FROM mine p
-        JOIN live e ON e.tenant_id = p.tenant_id AND e.purchase_id = p.id
-        WHERE e.starts_at <= :now AND CAST(:mac AS text) IS NOT NULL
-        AND NOT EXISTS (SELECT FROM device d
-            WHERE d.tenant_id = e.tenant_id AND d.mac = :mac AND d.subscriber_id = e.subscriber_id)
-    )
+    )"""
+_OF_DEVICE = """
     (SELECT 'runs' AS kind, nonce, terms, starts_at, ends_at, activated_at IS NOT NULL AS been_online, NULL AS phone,
         mac, login_url, NULL::uuid AS subscriber_id, NULL::bigint AS cents, mac = :mac AS here
         FROM rights WHERE starts_at <= :now ORDER BY ends_at DESC LIMIT 1)
@@ -73,22 +67,40 @@ _SQL = f"""
     (SELECT 'waits', nonce, terms, starts_at, ends_at, false, NULL, mac, login_url, NULL, NULL, mac = :mac
         FROM rights WHERE starts_at > :now ORDER BY starts_at LIMIT 5)
     UNION ALL
-    (SELECT 'elsewhere', nonce, terms, starts_at, ends_at, activated_at IS NOT NULL, NULL, mac, login_url, NULL, NULL,
-        false
-        FROM elsewhere ORDER BY ends_at DESC LIMIT 3)
-    UNION ALL
     (SELECT 'asked', p.nonce, p.terms, NULL, NULL, false, i.phone, p.mac, p.login_url, NULL, NULL, true
         FROM payment_intent i JOIN purchase p ON p.tenant_id = i.tenant_id AND p.id = i.purchase_id
         WHERE i.tenant_id = app.tenant_id() AND i.state = ANY(:open) AND i.created_at > :since
         AND p.mac = :mac AND p.state = 'open' ORDER BY i.id DESC LIMIT 1)
+"""
+_OF_BROWSER = f"""
+    UNION ALL
+    (SELECT 'elsewhere', nonce, terms, starts_at, ends_at, activated_at IS NOT NULL, NULL, mac, login_url, NULL, NULL,
+        false
+        FROM elsewhere ORDER BY ends_at DESC LIMIT 3)
     UNION ALL
     (SELECT 'balance', NULL, NULL, NULL, NULL, false, phone, NULL, NULL, subscriber_id, cents, false
         FROM ({PURSES}) purses ORDER BY cents DESC, subscriber_id LIMIT 1)
-"""  # noqa: S608 - no value of anybody's is in it
-# Without its spaces it is short enough for the driver to keep what it made of it.
-_HOLDINGS = text(" ".join(_SQL.split())).bindparams(
-    bindparam("nonces", type_=ARRAY(Text)), bindparam("open", type_=ARRAY(Text))
-)
+"""  # noqa: S608
+_ELSEWHERE = """elsewhere AS (
+        SELECT p.nonce, p.terms, p.mac, p.login_url, e.starts_at, e.ends_at, e.activated_at FROM mine p
+        JOIN live e ON e.tenant_id = p.tenant_id AND e.purchase_id = p.id
+        WHERE e.starts_at <= :now AND CAST(:mac AS text) IS NOT NULL
+        AND NOT EXISTS (SELECT FROM device d
+            WHERE d.tenant_id = e.tenant_id AND d.mac = :mac AND d.subscriber_id = e.subscriber_id)
+    )"""
+
+
+def _statement(sql: str) -> TextClause:
+    """Without its spaces it is short enough for the driver to keep what it made of it."""
+    return text(" ".join(sql.split())).bindparams(
+        bindparam("nonces", type_=ARRAY(Text)), bindparam("open", type_=ARRAY(Text))
+    )
+
+
+# One statement, for it is asked each time that a phone opens a portal; and a shorter one, which PostgreSQL plans in a
+# third of the time, for the browser that has bought nothing yet.
+_HOLDINGS = _statement(f"{HELD}, {_LIVE_AND_RIGHTS}, {_ELSEWHERE} {_OF_DEVICE} {_OF_BROWSER}")
+_HOLDINGS_OF_DEVICE = _statement(f"WITH {_LIVE_AND_RIGHTS} {_OF_DEVICE}")
 
 
 def holdings(mac: str | None, nonces: Collection[str], channel: str = "hotspot") -> Holdings:
@@ -100,7 +112,7 @@ def holdings(mac: str | None, nonces: Collection[str], channel: str = "hotspot")
         "mac": mac, "nonces": list(nonces), "now": now, "since": now - _OPEN_FOR, "open": list(payments.OPEN),
         "channel": channel,
     }  # fmt: skip
-    rows = db.session.execute(_HOLDINGS, asked).all()
+    rows = db.session.execute(_HOLDINGS if nonces else _HOLDINGS_OF_DEVICE, asked).all()
     taken = [row.ends_at for row in rows if row.here and row.ends_at is not None]
     return Holdings(
         tuple(Held._make(row[: len(Held._fields)]) for row in rows if row.kind != "balance"),

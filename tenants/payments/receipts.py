@@ -99,7 +99,8 @@ def credit(
     if owner is None:
         db.session.flush()
         db.session.add(SuspenseItem(id=ids.new_id(), receipt_id=known.id, left_cents=report.amount_cents))
-    gateways.GATEWAYS[account.provider].note_works(account.id, paid=True)
+    if account.fault is not None:
+        gateways.GATEWAYS[account.provider].note_works(account.id, paid=True)
     return True
 
 
