@@ -57,15 +57,15 @@ def servers() -> Stack:
 
 
 @pytest.fixture(scope="session")
-def worker_number(worker_id: str) -> int:
-    return 0 if worker_id == "master" else int(worker_id.removeprefix("gw"))
+def worker_number() -> int:
+    return int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 
 
 @pytest.fixture(scope="session")
 def scratch(servers: Stack, worker_number: int) -> Iterator[Scratch]:
     """The database for tests that commit, and a copy of it for those that do not. It is made first, before a fault is
     planted anywhere."""
-    number = os.environ.get("WAVU_TEST_MUTANT") or worker_number
+    number = os.environ.get("WAVU_TEST_MUTANT", worker_number)
     database, inner = f"own_{number}", f"wavu_{number}"
     servers.clone(database)
     empty = Moment(servers.admin(database))
@@ -87,7 +87,7 @@ def settings(servers: Stack, worker_number: int, scratch: Scratch) -> Settings:
 
 @pytest.fixture(scope="session", autouse=True)
 def _planted_fault(scratch: Scratch) -> None:
-    """For tests/isolation/test_mutants.py: breaks the hook that names the tenant of each transaction."""
+    """For tests/chaos/test_mutants.py: breaks the hook that names the tenant of each transaction."""
     mutant = os.environ.get("WAVU_TEST_MUTANT")
     right = wavu.db.set_tenant_sql
     if mutant == "hook_blanked":

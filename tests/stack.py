@@ -23,7 +23,7 @@ TEMPLATE = "wavu_template"
 PASSWORD = "only for tests"
 _ENVIRON = "WAVU_TEST_STACK"
 
-# Faults that can be planted into a clone: each must turn the suite red (tests/isolation/test_mutants.py).
+# Faults that can be planted into a clone: each must turn the suite red (tests/chaos/test_mutants.py).
 MUTANTS = {
     "policy_dropped": "DROP POLICY tenant ON audit_entry",
     "policy_open": "DROP POLICY tenant ON audit_entry; CREATE POLICY tenant ON audit_entry USING (true)",

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select
 
-from tenants import airtel, checkout, mpesa, payments, payouts, reconciliation, subscribers
+from tenants import access, airtel, checkout, mpesa, payments, payouts, reconciliation, subscribers
 from tenants.airtel.setup import Values
 from tenants.catalog import Package
 from tenants.checkout import PaymentClaim
@@ -77,6 +77,27 @@ def _wallet(isp: Isp, letter: str, customer_id: UUID) -> None:
         by=seller,
     )  # fmt: skip
     checkout.renewals.switch_on(customer_id, package.id, by=seller)
+    _prompt(isp, letter, customer_id)
+
+
+def _prompt(isp: Isp, letter: str, customer_id: UUID) -> None:
+    """A prompt that was answered with a no, by the phone of the customer, who is online."""
+    right = db.session.scalars(select(access.Entitlement)).one()
+    intent = payments.request_stk(
+        purchase_id=right.purchase_id, subscriber_id=customer_id, phone=Phone("+254733000777"), amount_cents=1_000,
+        description=f"canary-{letter}",
+    )  # fmt: skip
+    assert payments.receive_callback(str(intent.token), f"canary-{letter}".encode(), None)
+    subscribers.bind_device(f"02CA00CA00{ord(letter):02X}", customer_id)
+    now = clock.now()
+    db.session.add(
+        access.AccessSession(
+            router_id=isp.router_id, subscriber_id=customer_id, entitlement_id=right.id,
+            session_key=f"key canary-{letter}", acct_session_id=f"canary-{letter}", user_name=f"line-{letter}",
+            mac=f"02CA00CA00{ord(letter):02X}", service="pppoe", started_at=now, updated_at=now, check_at=now,
+        )
+    )  # fmt: skip
+    db.session.flush()
 
 
 def _asked(account: MpesaAccount, receipt_id: UUID, customer_id: UUID, letter: str) -> None:

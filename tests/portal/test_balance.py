@@ -153,14 +153,14 @@ def test_the_shop_still_sends_three_statements(
     isp = counter.world.a
     _left(customer, counter, isp)
 
-    def opened() -> None:
+    def opened() -> int:
+        statements.clear()
         page = customer.opens(isp) if hotspot else customer.browser.get(isp.host)
         assert "You have KES 50 here" in page.text.replace("\N{NO-BREAK SPACE}", " ")
+        return len([sql for sql in statements if not sql.startswith(OUTER)])
 
-    opened()
-    statements.clear()
-    opened()
-    assert len([sql for sql in statements if not sql.startswith(OUTER)]) == 3
+    # Every three seconds a page looks at the gateways too, which on a slow machine is any of these.
+    assert min(opened() for _ in range(4)) == 3
 
 
 def test_what_is_bought_while_a_package_runs_says_before_that_it_waits(customer: Customer, counter: Counter) -> None:
