@@ -6,16 +6,16 @@ Redis forgets is handed out again when its lease runs out. docs/adr/0003 tells w
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from sqlalchemy import CheckConstraint, UniqueConstraint, func, select, text, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Mapped, mapped_column
 
-from wavu import ids
+from wavu import clock, ids
 from wavu.db import TenantRow, db
 
 
@@ -74,17 +74,20 @@ _FINISH = text("""
     WHERE tenant_id = :tenant_id AND id = :id RETURNING pg_notify('outbox', queue)""")
 
 
+# One statement, for each edge that changes anything sends it. A fact that is there already rang when it came.
+_PUT = text("""
+    WITH put AS (
+        INSERT INTO outbox (tenant_id, id, queue, job, key, payload, state, attempts, failures, run_at, created_at)
+        VALUES (app.tenant_id(), :id, :queue, :job, :key, CAST(:payload AS jsonb), 'ready', 0, 0,
+            coalesce(CAST(:run_at AS timestamptz), now()), :now)
+        ON CONFLICT (tenant_id, job, key) DO NOTHING RETURNING queue)
+    SELECT pg_notify('outbox', queue) FROM put""")
+
+
 def put(queue: Queue, job: str, key: str, payload: dict[str, Any], *, run_at: datetime | None = None) -> None:
     """Adds a job to the running transaction. The same (job, key) of a tenant is added once, however often put."""
-    values: dict[str, Any] = {"queue": queue.value, "job": job, "key": key, "payload": payload}
-    if run_at is not None:
-        values["run_at"] = run_at
-    db.session.execute(
-        insert(OutboxRow)
-        .values(id=ids.new_id(), tenant_id=func.app.tenant_id(), **values)
-        .on_conflict_do_nothing(index_elements=["tenant_id", "job", "key"])
-    )
-    db.session.execute(text("SELECT pg_notify('outbox', :queue)"), {"queue": queue.value})
+    row = {"id": ids.new_id(), "queue": queue.value, "job": job, "key": key, "payload": json.dumps(payload)}
+    db.session.execute(_PUT, {**row, "run_at": run_at, "now": clock.now()})
 
 
 def open_row(row_id: UUID, attempt: int) -> OutboxRow | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from tenants import airtel
 from tenants.gateway import Told
@@ -21,13 +21,17 @@ from wavu import ids
 from wavu.db import db
 from wavu.events import announce
 
+_INTENT = PaymentIntent.__table__.c
+_BY_TOKEN = select(_INTENT.id).where(
+    _INTENT.tenant_id == func.app.tenant_id(), _INTENT.token_fingerprint == bindparam("mark")
+)
+
 
 def receive(token: str, body: bytes, peer: str | None) -> bool:
     """Stores a callback of the current tenant. False for a token that is nobody's here."""
     if not inbox.may_be_token(token):
         return False
-    mark = ids.fingerprint(token)
-    intent_id = db.session.scalar(select(PaymentIntent.id).where(PaymentIntent.token_fingerprint == mark))
+    intent_id: UUID | None = db.session.scalar(_BY_TOKEN, {"mark": ids.fingerprint(token)})
     if intent_id is None:
         return False
     event_id = inbox.store("stk", body, peer, intent_id=intent_id)

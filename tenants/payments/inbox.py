@@ -26,6 +26,11 @@ def may_be_token(token: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{64}", token, re.ASCII) is not None
 
 
+# Made once: callbacks come by the hundred.
+_EVENTS = InboundEvent.metadata.tables[InboundEvent.__tablename__]
+_STORE = insert(_EVENTS).values(tenant_id=func.app.tenant_id()).on_conflict_do_nothing().returning(_EVENTS.c.id)
+
+
 def store(
     kind: str, body: bytes, peer: str | None, *, intent_id: UUID | None = None, mpesa_account_id: UUID | None = None,
     airtel_account_id: UUID | None = None,
@@ -33,23 +38,12 @@ def store(
     """Stores an event of the current tenant and returns its id; None where the same body of the same owner is stored
     already: it counts once."""
     failpoint("cp8.before", kind)
-    event_id = db.session.scalar(
-        insert(InboundEvent)
-        .values(
-            id=ids.new_id(),
-            tenant_id=func.app.tenant_id(),
-            kind=kind,
-            intent_id=intent_id,
-            mpesa_account_id=mpesa_account_id,
-            airtel_account_id=airtel_account_id,
-            body_digest=hashlib.sha256(_canonical(body)).digest(),
-            body=body,
-            peer=peer,
-            created_at=clock.now(),
-        )
-        .on_conflict_do_nothing()
-        .returning(InboundEvent.id)
-    )
+    said = {
+        "id": ids.new_id(), "kind": kind, "intent_id": intent_id, "mpesa_account_id": mpesa_account_id,
+        "airtel_account_id": airtel_account_id, "body_digest": hashlib.sha256(_canonical(body)).digest(), "body": body,
+        "peer": peer, "created_at": clock.now(),
+    }  # fmt: skip
+    event_id: UUID | None = db.session.scalar(_STORE, said)
     failpoint("cp8.after", kind)
     failpoint_at_commit(db.session(), "cp9", kind)
     return event_id
