@@ -10,6 +10,8 @@ import phonenumbers
 # Daraja takes 254 and nine digits starting with 7 or 1 (build sheet 2.7); which of them are Safaricom's is for
 # Safaricom to say, since numbers are ported.
 _KENYAN_MOBILE = re.compile(r"\+254[17]\d{8}")
+# Digits, what people put between them, and the marks of direction that are copied along with a contact.
+_WRITTEN = re.compile(r"[\s\u200e\u200f\u202a-\u202e\u2066-\u2069+\uff0b\d()./\u2010-\u2015-]+")
 # To whom the Communications Authority gave a range (docs/airtel.md 7). A number may have been ported since: it is a
 # guess, good for what to offer first.
 _AIRTEL = re.compile(r"\+254(?:73\d|75[0-6]|762|78\d|10\d)\d{6}")
@@ -24,8 +26,11 @@ class Phone:
 
     @classmethod
     def parse(cls, text: str, region: str = "KE") -> Phone:
-        """Reads `0712 345 678`, `712345678`, `254712345678` or `+44 20 …`. Raises ValueError for what cannot ring."""
-        digits = re.sub(r"[\s().-]", "", text)
+        """Reads `0712 345 678`, `712345678`, `254712345678` or `+44 20 …`, in any script's digits. Raises ValueError
+        for what cannot ring, and for what has letters: whoever writes more than a number may mean another one."""
+        if not _WRITTEN.fullmatch(text):
+            raise ValueError("not a phone number")
+        digits = re.sub(r"[\s()./-]", "", text)
         kenyan = re.fullmatch(r"(?:\+?254|0)?([17]\d{8})", digits, re.ASCII) if region == "KE" else None
         if kenyan:
             return cls(f"+254{kenyan[1]}")

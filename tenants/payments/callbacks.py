@@ -70,9 +70,15 @@ def held_claims(intent_id: UUID) -> int:
     return db.session.scalar(query) or 0
 
 
-def held_success(intent_id: UUID, read: Callable[[bytes], Told | None]) -> Told | None:
+def held_success(intent: PaymentIntent, read: Callable[[bytes], Told | None], *, names_amount: bool) -> Told | None:
     """The success that callbacks claimed and that waits for a proof of our own. None where they claim different
-    receipts: a proof that money came does not tell which of them is true."""
-    query = select(InboundEvent.body).where(InboundEvent.intent_id == intent_id, InboundEvent.outcome == "held")
-    claims = {said.receipt: said for body in db.session.scalars(query) if (said := read(body)) and said.receipt}
+    receipts: a proof that money came does not tell which of them is true. Where a callback `names_amount`, one that
+    names another than was asked is of no payment of this prompt's, for a prompt is paid as it was asked or not at all.
+    """
+    query = select(InboundEvent.body).where(InboundEvent.intent_id == intent.id, InboundEvent.outcome == "held")
+    claims = {
+        said.receipt: said
+        for body in db.session.scalars(query)
+        if (said := read(body)) and said.receipt and (not names_amount or said.amount_cents == intent.amount_cents)
+    }
     return claims.popitem()[1] if len(claims) == 1 else None

@@ -142,11 +142,9 @@ def settle_query(intent_id: UUID, receipt: str | None = None) -> Settled | PaidN
     gateway, account, source = gateways.of(intent), gateways.account_of(intent), _SOURCES[intent.provider][1]
     if receipt is not None:
         return _credit(account, intent, Told("", None, None, intent.amount_cents, receipt), source)
-    held = callbacks.held_success(intent.id, gateway.read)
-    if held is not None and gateway.names_itself:
-        held = held._replace(amount_cents=intent.amount_cents)
-    if held is not None and held.receipt is not None and held.amount_cents is not None:
-        return _credit(account, intent, held, source)
+    held = callbacks.held_success(intent, gateway.read, names_amount=not gateway.names_itself)
+    if held is not None:
+        return _credit(account, intent, held._replace(amount_cents=intent.amount_cents), source)
     settled = _left_at_till(account, intent) if isinstance(account, MpesaAccount) else None
     if settled is None:
         intent.state = "paid_no_receipt"

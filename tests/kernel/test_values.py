@@ -37,8 +37,10 @@ def test_negative_amounts_show_their_sign() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["0712 345 678", "712345678", "254712345678", "+254 712-345-678", "0712.345.678", "(0712) 345678"]
-)
+    "text",
+    ["0712 345 678", "712345678", "254712345678", "+254 712-345-678", "0712.345.678", "(0712) 345678", "٠٧١٢٣٤٥٦٧٨",
+     "\u202a+254712345678\u202c"],
+)  # fmt: skip
 def test_one_kenyan_number_in_many_forms(text: str) -> None:
     phone = Phone.parse(text)
     assert phone.e164 == "+254712345678"
@@ -55,12 +57,11 @@ def test_new_prefixes_landlines_and_foreigners() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "07123", "0812345678", "hello", "071234567890", "+254", "712345678 OR 1=1", "٠٧١٢٣٤٥٦٧٨"]
-)
+    "text",
+    ["", "07123", "0812345678", "hello", "071234567890", "+254", "712345678 OR 1=1", "0722 FLOWER", "0722ABCDEF",
+     "pay to 0712345678", "0712345678 ext 5", "0712345678;isub=1", "254712345678x"],
+)  # fmt: skip
 def test_what_cannot_ring(text: str) -> None:
-    if text == "٠٧١٢٣٤٥٦٧٨":
-        assert Phone.parse(text).e164 == "+254712345678"
-        return
     with pytest.raises(ValueError, match="phone number"):
         Phone.parse(text)
 

@@ -96,6 +96,30 @@ def test_a_wrong_amount_is_not_taken_on_its_word(shop: Shop, amount: object) -> 
     _nothing_happened(shop)
 
 
+@pytest.mark.parametrize("amount", [1, 2_000])
+def test_a_wrong_amount_is_not_made_true_by_a_payment(shop: Shop, amount: int) -> None:
+    """That the prompt was paid says nothing of what somebody claims beside it."""
+    shop.sim.set_knobs({"callback.drop": 1})
+    path, checkout = _asked(shop)
+    _post(shop, path, _success(checkout, amount))
+    shop.work("settle_callback")
+    shop.sim.answer(MSISDN, "pin")
+    shop.later(21)
+    shop.work("query_stk")
+    assert shop.intents() == ["paid_no_receipt"]
+    assert shop.rows("SELECT count(*) FROM provider_receipt") == [(0,)]
+    assert shop.rows("SELECT provisional FROM entitlement") == [(True,)]
+    (paid,) = shop.sim.book()
+    shop.sim.set_knobs({"callback.drop": 0})
+    shop.sim.resend(checkout)
+    shop.sim.wait_idle()
+    shop.work("settle_callback")
+    assert shop.rows("SELECT receipt, amount_cents FROM provider_receipt") == [(paid.receipt, 1_000)]
+    assert shop.rows("SELECT provisional FROM entitlement") == [(False,)]
+    assert shop.intents() == ["succeeded"]
+    shop.check_books()
+
+
 @pytest.mark.parametrize("receipt", ["", "short", "UKO7RT61S'", "uko7rt61sv", "OAK0000000", None, 5, "UKO7RT61SVX"])
 def test_a_bad_receipt_credits_nothing(shop: Shop, receipt: object) -> None:
     path, checkout = _asked(shop)
