@@ -67,6 +67,27 @@ class LoginCode(TenantRow):
     used_at: Mapped[datetime | None]
 
 
+class Admission(TenantRow):
+    """When a device was last let in, and under which right: it has a place from then on, though its session is told of
+    a moment later."""
+
+    __tablename__ = "admission"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "mac"),
+        ForeignKeyConstraint(
+            ["tenant_id", "entitlement_id"],
+            ["entitlement.tenant_id", "entitlement.id"],
+            name="fk_admission_entitlement",
+        ),
+        ForeignKeyConstraint(*_SUBSCRIBER, name="fk_admission_subscriber"),
+    )
+
+    mac: Mapped[str]
+    entitlement_id: Mapped[UUID]
+    subscriber_id: Mapped[UUID]
+    admitted_at: Mapped[datetime]
+
+
 class AccessSession(TenantRow):
     """A session as accounting tells of it. Counters only grow; `session_key` is our Class token, or made of what the
     router sent where there is none."""

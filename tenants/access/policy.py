@@ -10,20 +10,23 @@ from typing import Any, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import Text, Uuid, bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from tenants import subscribers
 from tenants.access import entitlements
 from tenants.access.codes import find_code, use_code
-from tenants.access.models import AccessSession, Entitlement
+from tenants.access.models import Entitlement
 from tenants.access.requests import AccessRequest, Service
-from wavu import clock, tenancy
+from wavu import clock, ids, tenancy
 from wavu.db import db
 from wavu.errors import N_
 
 # Two and a half times what we ask routers to report in, and a minute: a session of which nothing was heard for so long
 # does not keep a device out.
 STALE_AFTER = timedelta(seconds=2.5 * 300 + 60)
+# When a session that was let in is heard of, if it ever began.
+_TOLD_OF_WITHIN = timedelta(seconds=60)
 # Longer than any session should go unasked, and below what RouterOS takes.
 _LONGEST_SECONDS = 21_474_720
 
@@ -139,6 +142,8 @@ def _within_rights(subscriber_ids: list[UUID], request: AccessRequest, now: date
     taken = _devices_online([right.id for right in usable], request.mac, now)
     for right in usable:
         if taken.get(right.id, 0) < int(right.policy["devices"]):
+            if request.mac is not None:
+                _admit(request.mac, right, now)
             return _grant(right, request, now)
     return _no("too_many_devices", count=usable[0].policy["devices"])
 
@@ -158,19 +163,38 @@ def has_room(entitlement: Entitlement, mac: str, at: datetime) -> bool:
     return _devices_online([entitlement.id], mac, at).get(entitlement.id, 0) < int(entitlement.policy["devices"])
 
 
+# Those whose sessions accounting tells of, and those who were let in a moment ago and of whom it says nothing yet:
+# after a power cut all phones come at once.
+_DEVICES = text("""
+    SELECT entitlement_id, count(DISTINCT mac) AS devices FROM (
+        SELECT entitlement_id, mac FROM access_session
+        WHERE tenant_id = app.tenant_id() AND entitlement_id = ANY(:rights) AND stopped_at IS NULL
+            AND updated_at > :heard_since AND mac IS DISTINCT FROM :mac
+        UNION ALL
+        SELECT a.entitlement_id, a.mac FROM admission a
+        WHERE a.tenant_id = app.tenant_id() AND a.entitlement_id = ANY(:rights) AND a.admitted_at > :admitted_since
+            AND a.mac IS DISTINCT FROM :mac
+            AND NOT EXISTS (SELECT FROM access_session s
+                WHERE s.tenant_id = a.tenant_id AND s.subscriber_id = a.subscriber_id AND s.mac = a.mac
+                    AND s.started_at > a.admitted_at - interval '5 s')) places
+    GROUP BY entitlement_id""").bindparams(bindparam("rights", type_=ARRAY(Uuid)), bindparam("mac", type_=Text))
+_ADMIT = text("""
+    INSERT INTO admission (tenant_id, id, mac, entitlement_id, subscriber_id, admitted_at)
+    VALUES (app.tenant_id(), :id, :mac, :entitlement_id, :subscriber_id, :now)
+    ON CONFLICT (tenant_id, mac) DO UPDATE SET entitlement_id = excluded.entitlement_id,
+        subscriber_id = excluded.subscriber_id, admitted_at = excluded.admitted_at""")
+
+
 def _devices_online(entitlement_ids: list[UUID], mac: str | None, now: datetime) -> dict[UUID, int]:
-    """How many other devices are online under each; the same device that comes back is no second one."""
-    query = (
-        select(AccessSession.entitlement_id, func.count(AccessSession.mac.distinct()))
-        .where(
-            AccessSession.entitlement_id.in_(entitlement_ids),
-            AccessSession.stopped_at.is_(None),
-            AccessSession.updated_at > now - STALE_AFTER,
-            AccessSession.mac.is_distinct_from(mac),
-        )
-        .group_by(AccessSession.entitlement_id)
-    )
-    return {entitlement_id: count for entitlement_id, count in db.session.execute(query) if entitlement_id is not None}
+    """How many other devices have a place under each; the same device that comes back is no second one."""
+    since = {"heard_since": now - STALE_AFTER, "admitted_since": now - _TOLD_OF_WITHIN}
+    rows = db.session.execute(_DEVICES, {"rights": entitlement_ids, "mac": mac, **since})
+    return {row.entitlement_id: row.devices for row in rows}
+
+
+def _admit(mac: str, right: Entitlement, now: datetime) -> None:
+    values = {"id": ids.new_id(), "mac": mac, "entitlement_id": right.id, "subscriber_id": right.subscriber_id}
+    db.session.execute(_ADMIT, {**values, "now": now})
 
 
 def _grant(right: Entitlement, request: AccessRequest, now: datetime) -> Grant:

@@ -134,6 +134,32 @@ def test_devices_are_counted_without_the_own_and_without_stale_ones(scene: Scene
     assert _reason(scene.by_mac(OTHER_MAC)) == "too_many_devices"
 
 
+def test_phones_that_come_together_do_not_all_find_the_last_place(scene: Scene) -> None:
+    """After a power cut all log in before accounting tells of the first."""
+    right = shop.buy(scene.subscriber_id)
+    subscribers.bind_device(OTHER_MAC, scene.subscriber_id)
+    assert isinstance(access.authorize(scene.by_mac()), Grant)
+    assert isinstance(access.authorize(scene.by_mac()), Grant), "it asks again, for the answer was lost"
+    assert _reason(scene.by_mac(OTHER_MAC)) == "too_many_devices"
+    with clock.fixed(NOON + timedelta(seconds=59)):
+        assert _reason(scene.by_mac(OTHER_MAC)) == "too_many_devices"
+        assert not access.has_room(right, OTHER_MAC, clock.now())
+    with clock.fixed(NOON + timedelta(seconds=61)):
+        assert isinstance(access.authorize(scene.by_mac(OTHER_MAC)), Grant), "the first never began"
+
+
+def test_a_place_is_free_as_soon_as_its_session_has_ended(scene: Scene) -> None:
+    right = shop.buy(scene.subscriber_id)
+    subscribers.bind_device(OTHER_MAC, scene.subscriber_id)
+    assert isinstance(access.authorize(scene.by_mac()), Grant)
+    session = _session(scene, right, MAC)
+    assert _reason(scene.by_mac(OTHER_MAC)) == "too_many_devices"
+    session.stopped_at = NOON
+    db.session.flush()
+    assert isinstance(access.authorize(scene.by_mac(OTHER_MAC)), Grant)
+    assert _reason(scene.by_mac()) == "too_many_devices"
+
+
 def test_whoever_else_pays_for_a_device_takes_nothing_from_its_owner(scene: Scene) -> None:
     """A MAC address is no secret: the longest right that somebody bought for it serves."""
     week = shop.buy(scene.subscriber_id, ends_at=NOON + timedelta(days=7))
