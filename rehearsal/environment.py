@@ -210,6 +210,9 @@ def build(root: Path, var: Path, ports: Mapping[str, str], urls: Mapping[str, st
         "MAIL_DIR": str(var / "mail"),
         "DARAJA_REHEARSAL_URL": f"http://{HOST}:{ports['DARAJA_PORT']}",
         "DARAJA_APPS": str(var / "daraja.json"),
+        "DARAJA_MEMORY": str(var / "daraja-registered.json"),
+        # Another one at each start, or the first receipt of a day would be made again at the next.
+        **{name: inherited.get(name) or str(secrets.randbelow(10**9)) for name in ("DARAJA_SEED", "AIRTEL_SEED")},
         "AIRTEL_REHEARSAL_URL": f"http://{HOST}:{ports['AIRTEL_PORT']}",
         "AIRTEL_APPS": str(var / "airtel.json"),
         "ROUTERS": str(var / "routers.json"),

@@ -1,8 +1,8 @@
 """`python -m rehearsal.daraja`: the simulator as a process.
 
-DARAJA_PORT (8100), DARAJA_BIND (127.0.0.1, loopback only), DARAJA_SEED (0), DARAJA_JOURNAL (a JSONL file), and
-DARAJA_APPS, a JSON file with a list of apps as `Simulator.add_app` takes them, or an object
-{"apps": [...], "subscribers": [...], "knobs": {...}}; it is waited for.
+DARAJA_PORT (8100), DARAJA_BIND (127.0.0.1, loopback only), DARAJA_SEED (0), DARAJA_JOURNAL (a JSONL file),
+DARAJA_MEMORY (a file that keeps what organisations registered), and DARAJA_APPS, a JSON file with a list of apps as
+`Simulator.add_app` takes them, or an object {"apps": [...], "subscribers": [...], "knobs": {...}}; it is waited for.
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ def prepare(sim: Simulator, content: Any) -> None:
     sim.set_knobs(settings.get("knobs", {}))
 
 
+_FILES = ("DARAJA_JOURNAL", "DARAJA_MEMORY")
+
+
 def serve(environment: Mapping[str, str], stop: threading.Event) -> None:
     bind = require_loopback(environment.get("DARAJA_BIND", "127.0.0.1"))
-    journal = environment.get("DARAJA_JOURNAL")
-    with Simulator(int(environment.get("DARAJA_SEED", "0")), journal=Path(journal) if journal else None) as sim:
+    journal, memory = (Path(path) if (path := environment.get(name)) else None for name in _FILES)
+    with Simulator(int(environment.get("DARAJA_SEED", "0")), journal=journal, memory=memory) as sim:
         if apps := environment.get("DARAJA_APPS"):
             prepare(sim, read_when_there(Path(apps), stop) or {})
         sim.serve(int(environment.get("DARAJA_PORT", "8100")), bind)

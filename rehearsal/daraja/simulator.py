@@ -30,10 +30,11 @@ from .clock import Clock
 from .counter import CounterDesk
 from .courier import Courier, Letter
 from .express import OUTCOMES, ExpressDesk
-from .gateway import Gateway
+from .gateway import Call, Gateway, Handler, Reply
 from .initiator import InitiatorDesk
 from .journal import Journal
 from .knobs import FORGERIES, GROUPS, Knobs
+from .memory import Memory
 from .organisation import OrganisationDesk
 from .parties import ROLES, Initiator, Merchant, Subscriber
 from .pull import PullDesk
@@ -50,8 +51,9 @@ class Simulator:
     """
 
     def __init__(
-        self, seed: int = 0, *, start: datetime | None = None, frozen: bool = False, journal: Path | None = None
-    ) -> None:
+        self, seed: int = 0, *, start: datetime | None = None, frozen: bool = False, journal: Path | None = None,
+        memory: Path | None = None,
+    ) -> None:  # fmt: skip
         self.clock = Clock(start, frozen=frozen)
         self.world = World(self.clock, seed)
         self.journal = Journal(lambda: self.clock.eat().isoformat(), journal)
@@ -72,6 +74,7 @@ class Simulator:
         self.web.register_blueprint(phone.blueprint(self))
         self.base_url = ""
         self._server: Server | None = None
+        self._memory = Memory(memory)
 
     def _mount(self) -> None:
         """Every API of Daraja that there is here: path, exchange, product, handler."""
@@ -94,7 +97,17 @@ class Simulator:
             ("/standingorder/v1/createStandingOrderExternal", "ratiba", products.RATIBA, self.ratiba.create),
             ("/sfcverify/v1/query/info", "lookup", products.LOOKUP, self.counter.organisation),
         ):
-            self.gateway.mount(path, exchange, product, handler)
+            self.gateway.mount(path, exchange, product, self._kept(handler) if exchange in {"c2b", "pull"} else handler)
+
+    def _kept(self, handler: Handler) -> Handler:
+        """What organisations register outlives this process, as it does at Safaricom."""
+
+        def handle(call: Call) -> Reply:
+            reply = handler(call)
+            self._memory.keep(self.world.merchants.values())
+            return reply
+
+        return handle
 
     # -- life
 
@@ -150,6 +163,8 @@ class Simulator:
                 raise ValueError(f"{code!r} is not a shortcode")
         with self.world.lock:
             made = Merchant(shortcode, passkey, name or f"MERCHANT {shortcode}", till, max_balance=max_balance)
+            if shortcode not in self.world.merchants:
+                self._memory.recall(made)
             known = self.world.merchants.setdefault(shortcode, made)
             known.passkey, known.name, known.till = passkey, made.name, till
             known.max_balance, known.validation = max_balance, validation
@@ -170,6 +185,7 @@ class Simulator:
         """As two operators do at the portal under Self Services, URL Management (build sheet 6.1)."""
         with self.world.lock:
             self.world.merchant(shortcode).urls = None
+            self._memory.keep(self.world.merchants.values())
 
     def set_products(self, consumer_key: str, products: Iterable[str]) -> None:
         """Tokens already issued keep the products they were issued with."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -302,3 +303,22 @@ def test_simulate(sim: Simulator, paybill: Shop, till: Shop, receiver: Receiver)
     sim.set_knobs({"c2b.simulate_silent": True})
     assert paybill.post("/mpesa/c2b/v2/simulate", body).status == 200
     assert len(sim.book()) == 3
+
+
+def test_a_registration_outlives_the_process(tmp_path: Path, receiver: Receiver) -> None:
+    memory = tmp_path / "registered.json"
+    with Simulator(memory=memory).serve() as first:
+        registered(Shop(first, receiver.url).register())
+    with Simulator(memory=memory).serve() as second:
+        shop = Shop(second, receiver.url).register()
+        till = Shop(second, receiver.url, "600100", "till-passkey", "till-key", "till-secret", "600200").register()
+        known = {one["shortcode"]: one for one in ask(second.base_url, "GET", "/control/merchants").json}
+        assert known[shop.shortcode]["urls"]["confirmation_url"].startswith(receiver.url.rpartition("/h/")[0])
+        assert known[till.shortcode]["urls"] is None
+        second.subscriber(ASHA, balance=100)
+        second.pay(ASHA, shop.shortcode, 50, "HOME")
+        assert second.wait_idle()
+        assert [json.loads(body)["TransAmount"] for body in receiver.raw] == ["50.00"]
+    memory.write_text("not json")
+    with Simulator(memory=memory).serve() as third:
+        registered(Shop(third, receiver.url).register())
