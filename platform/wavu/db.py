@@ -6,11 +6,13 @@ security then decides, and a transaction without a tenant reads nothing.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -114,14 +116,52 @@ def _instance_options() -> dict[str, Any]:
 # What a session of ours may take at the server, which ends a statement by itself. A server that is stopped, or gone
 # behind a network, ends nothing: then we stop waiting.
 _STATEMENT_SECONDS = 10
-_PATIENCE_SECONDS, _PING_SECONDS = _STATEMENT_SECONDS + 2, 2
+_PATIENCE_SECONDS, _PING_SECONDS, _CONNECT_SECONDS = _STATEMENT_SECONDS + 2, 2, 3
+
+
+class Silent(psycopg.OperationalError):
+    """PostgreSQL did not answer in time, or has just not answered somebody else."""
+
+    def __init__(self) -> None:
+        super().__init__("PostgreSQL does not answer")
+
+
+class Breaker:
+    """While PostgreSQL answers nothing, one caller at a time waits to find out and all others are told at once: whoever
+    waits holds a thread, and a web process without a free one cannot even say that it lives. Safe in threads."""
+
+    rest_seconds: float = 2.0
+    # Longer than a probe takes: a ping and a connection.
+    _probe_seconds = _PING_SECONDS + _CONNECT_SECONDS + 1
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._until = 0.0
+
+    def admit(self) -> None:
+        """Raises Silent at once while PostgreSQL is known to be silent, and nobody's turn has come to ask."""
+        if not self._until:
+            return
+        with self._lock:
+            now = time.monotonic()
+            if now < self._until:
+                raise Silent
+            if self._until:
+                self._until = now + self._probe_seconds
+
+    def heard(self) -> None:
+        self._until = 0.0
+
+    def silent(self) -> None:
+        self._until = time.monotonic() + self.rest_seconds
 
 
 class PatientConnection(psycopg.Connection[Any]):
-    """Closes itself and raises OperationalError where an answer takes longer than `patience_seconds`. libpq has no such
-    limit, and TCP none that a stopped server's kernel would not satisfy."""
+    """Closes itself and raises Silent where an answer takes longer than `patience_seconds`, which its
+    `breaker` is told of. libpq has no such limit, and TCP none that a stopped server's kernel would not satisfy."""
 
     patience_seconds: float = _PATIENCE_SECONDS
+    breaker: Breaker | None = None
 
     def wait(self, gen: Generator[Any, Any, Any], interval: float = 0.1, timeout: float | None = None) -> Any:
         if timeout is not None:
@@ -130,7 +170,9 @@ class PatientConnection(psycopg.Connection[Any]):
             return super().wait(gen, interval, self.patience_seconds)
         except psycopg.errors._WaitTimeout:
             self.pgconn.finish()
-            raise psycopg.OperationalError("PostgreSQL does not answer") from None
+            if self.breaker is not None:
+                self.breaker.silent()
+            raise Silent from None
 
 
 db = SQLAlchemy(model_class=Base, session_options=_instance_options(), disable_autonaming=True)
@@ -192,7 +234,7 @@ def init_db(app: Flask, settings: Settings) -> None:
         "pool_timeout": 5,
         "pool_recycle": 1800,
         "connect_args": {
-            "connect_timeout": 3,
+            "connect_timeout": _CONNECT_SECONDS,
             # Server-side prepared statements break behind a transaction pooler.
             "prepare_threshold": None,
             "application_name": "wavu",
@@ -202,14 +244,28 @@ def init_db(app: Flask, settings: Settings) -> None:
     }
     db.init_app(app)
     with app.app_context():
-        event.listen(db.engine, "do_connect", _connect)
+        breaker = Breaker()
+        event.listen(db.engine, "do_connect", partial(_connect, breaker))
         event.listen(db.engine, "connect", _refuse_privileged_role)
         event.listen(db.engine, "checkin", _note_given_back)
         event.listen(db.engine, "checkout", _replace_dead)
 
 
-def _connect(_: Dialect, __: ConnectionPoolEntry, words: list[Any], names: dict[str, Any]) -> PatientConnection:
-    return PatientConnection.connect(*words, **names)
+def _connect(
+    breaker: Breaker, _: Dialect, __: ConnectionPoolEntry, words: list[Any], names: dict[str, Any]
+) -> PatientConnection:
+    breaker.admit()
+    try:
+        made = PatientConnection.connect(*words, **names)
+    except psycopg.errors.ConnectionTimeout:
+        breaker.silent()
+        raise
+    except psycopg.OperationalError:
+        breaker.heard()  # a no is an answer
+        raise
+    breaker.heard()
+    made.breaker = breaker
+    return made
 
 
 def _note_given_back(_: DBAPIConnection | None, entry: ConnectionPoolEntry) -> None:
@@ -221,11 +277,19 @@ def _replace_dead(connection: Any, entry: ConnectionPoolEntry, _: PoolProxiedCon
     given_back = entry.info.get("given_back")
     if given_back is None or time.monotonic() - given_back < 1:
         return
+    breaker: Breaker = connection.breaker
+    try:
+        breaker.admit()
+    except psycopg.OperationalError as silent:
+        raise InvalidatePoolError from silent
     connection.patience_seconds = _PING_SECONDS
     try:
         db.engine.dialect.do_ping(connection)
     except psycopg.Error as gone:
+        if not isinstance(gone, Silent):
+            breaker.heard()
         raise InvalidatePoolError from gone
+    breaker.heard()
     connection.patience_seconds = _PATIENCE_SECONDS
 
 
