@@ -117,8 +117,10 @@ def pickles(tree: ast.Module) -> list[str]:
     return [name for name in imports(tree) if comes_from(name, "pickle", "marshal", "shelve", "dill", "cloudpickle")]
 
 
+_FOR_PAGES = ("flask", "werkzeug", "flask_login", "flask_wtf", "flask_limiter", "wtforms")
+
+
 def sees_the_request(tree: ast.Module) -> list[str]:
-    """More of Flask than the application itself."""
-    return [
-        name for name in imports(tree) if comes_from(name, "flask") and name not in ("flask.Flask", "flask.current_app")
-    ]
+    """More of Flask than the application itself, or what else is made for pages."""
+    pages = [name for name in imports(tree) if comes_from(name, *_FOR_PAGES)]
+    return [name for name in pages if name not in ("flask.Flask", "flask.current_app")]

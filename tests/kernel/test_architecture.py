@@ -75,6 +75,7 @@ def test_the_product_keeps(name: str) -> None:
         (syntax.sees_the_request, "from flask import current_app, request"),
         (syntax.sees_the_request, "import flask"),
         (syntax.sees_the_request, "from flask.globals import g"),
+        (syntax.sees_the_request, "from wtforms import Form"),
     ],
 )
 def test_a_planted_fault_is_noticed(rule: Rule, source: str) -> None:
