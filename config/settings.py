@@ -267,7 +267,9 @@ def _address(host: str) -> IPv4Address | IPv6Address | None:
 
 def _is_this_machine(host: str) -> bool:
     address = _address(host)
-    return bool(address and (address.is_loopback or address.is_unspecified)) or f".{host}".endswith(".localhost")
+    if address:
+        return address.is_loopback or address.is_unspecified
+    return host.rstrip(".").rpartition(".")[2] == "localhost"
 
 
 _HINTS = {

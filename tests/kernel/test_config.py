@@ -100,7 +100,7 @@ def test_faults_of_every_kind_at_once() -> None:
         ("DARAJA_PRODUCTION_URL", "http://api.safaricom.co.ke"),
         ("DARAJA_PRODUCTION_URL", "https://127.0.0.1:8100"),
         ("AIRTEL_PRODUCTION_URL", "https://[::1]"),
-        ("AIRTEL_PRODUCTION_URL", "https://airtel.localhost"),
+        ("AIRTEL_PRODUCTION_URL", "https://airtel.localhost."),
         ("PLATFORM_DOMAIN", "196.201.214.200"),
         ("SECRET_KEY", "k" * 32),
         ("VAULT_KEYS", "1:" + "QUFB" * 10 + "QUE="),
