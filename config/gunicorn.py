@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 from http import HTTPStatus
 from typing import Any
 
@@ -64,16 +63,15 @@ _UNREADABLE = {
 }
 
 
-def _number(variable: str, default: str) -> int:
-    text = os.environ.get(variable) or default
-    if not text.isdecimal() or not 0 < int(text) < 1000:
-        sys.exit(f"{variable}={text} is not a number from 1 to 999: choose one, such as {variable}={default}.")
-    return int(text)
+def _number(variable: str, default: int) -> int:
+    """A number that is none stands as the default until wsgi.py, loaded next, names it with every other fault."""
+    text = os.environ.get(variable) or ""
+    return int(text) if text.isdecimal() and int(text) else default
 
 
-bind = f"{os.environ.get('BIND', '127.0.0.1')}:{os.environ.get('PORT', '8000')}"
-workers = _number("WEB_WORKERS", "2")
-threads = _number("WEB_THREADS", "4")
+bind = f"{os.environ.get('BIND', '127.0.0.1')}:{_number('PORT', 8000)}"
+workers = _number("WEB_WORKERS", 2)
+threads = _number("WEB_THREADS", 4)
 worker_class = Worker
 preload_app = True
 timeout = 30

@@ -6,11 +6,11 @@ import base64
 import os
 import re
 from collections.abc import Iterator, Mapping
-from email.utils import parseaddr
-from ipaddress import ip_address
+from email.utils import getaddresses
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import PydanticCustomError
@@ -44,6 +44,11 @@ def _url(*schemes: str) -> BeforeValidator:
         if not valid:
             form = "host" if "http" in schemes else "user:password@host:port/name"
             raise _fault(f"is not a URL of the form {schemes[0]}://{form}")
+        if parts.scheme == "postgresql" and not parts.path.strip("/"):
+            raise _fault("names no database")
+        asked = parse_qs(parts.query).get("db", []) + [parts.path[1:]] * (parts.scheme in ("redis", "rediss"))
+        if "redis" in schemes and not all(re.fullmatch("[0-9]{0,5}", number) for number in asked):
+            raise _fault("names a database that is no number")
         return value
 
     return BeforeValidator(check)
@@ -73,8 +78,9 @@ def _check_vault_keys(value: str) -> dict[int, bytes]:
 
 
 def _check_mailbox(value: str) -> str:
-    if not re.fullmatch(r"[^@\s]+@[^@\s]+", parseaddr(value)[1]):
-        raise _fault("is not a mail address")
+    addresses = [address for _name, address in getaddresses([value])]
+    if not value.isprintable() or len(addresses) != 1 or not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", addresses[0]):
+        raise _fault("is not one mail address, on one line")
     return value
 
 
@@ -86,8 +92,15 @@ def _check_ip(value: str) -> str:
     return value
 
 
-def _addresses(value: object) -> object:
-    return frozenset(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+def _check_ips(value: str | frozenset[str]) -> frozenset[str]:
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        return frozenset(str(ip_address(part.strip())) for part in parts if part.strip())
+    except ValueError:
+        raise _fault(
+            "has a part that is no IP address; write single addresses with commas between, such as "
+            "196.201.214.200,196.201.214.206"
+        ) from None
 
 
 HttpUrl = Annotated[str, _url("https", "http")]
@@ -135,7 +148,7 @@ class Settings(BaseSettings):
     daraja_sandbox_stk_per_second: PerSecond = 1
     daraja_sandbox_queries_per_minute: PerSecond = 5
     # From where Daraja calls back. Not a promise of Safaricom's: a call from elsewhere is not refused but checked.
-    daraja_callback_addresses: Annotated[frozenset[str], BeforeValidator(_addresses)] = frozenset(
+    daraja_callback_addresses: Annotated[frozenset[str], BeforeValidator(_check_ips)] = frozenset(
         f"196.201.{tail}"
         for tail in (
             "214.200", "214.206", "214.207", "214.208", "213.114", "213.44", "212.127", "212.138", "212.129",
@@ -147,6 +160,11 @@ class Settings(BaseSettings):
     failpoint_dir: Path | None = None
     # Where callbacks wait while PostgreSQL is away. On a disk of this machine.
     spool_dir: Path | None = None
+
+    # config/gunicorn.py reads these itself; a fault in them is named here, together with all others.
+    port: Port = 8000
+    web_workers: Annotated[int, Field(ge=1, le=999)] = 2
+    web_threads: Annotated[int, Field(ge=1, le=999)] = 4
 
     radius_bind: Annotated[str, BeforeValidator(_check_ip)] = "127.0.0.1"
     radius_auth_port: Port = 1812
@@ -210,8 +228,13 @@ def _database(url: SplitResult) -> tuple[str | None, int, str]:
 def _in_production(said: Mapping[str, str]) -> Iterator[str]:
     if said.get("public_scheme", "https") != "https":
         yield "PUBLIC_SCHEME: must be https in production: sessions and payments travel over it."
-    if len(said.get("secret_key", "k" * 32).strip()) < 32:
+    secret = said.get("secret_key", "to be found missing, not too short").strip()
+    if len(secret) < 32:
         yield "SECRET_KEY: needs at least 32 characters; make one with: openssl rand -hex 32"
+    elif len(set(secret)) == 1:
+        yield "SECRET_KEY: is one character again and again; make one with: openssl rand -hex 32"
+    if "vault_keys" in said and any(len(set(key)) == 1 for key in _check_vault_keys(said["vault_keys"]).values()):
+        yield "VAULT_KEYS: has a key of 32 equal bytes; make one with: echo 1:$(head -c 32 /dev/urandom | base64)"
     if not Path(said.get("spool_dir", "")).is_absolute():
         yield (
             "SPOOL_DIR: needs the absolute path of a folder of the web process's own, such as /var/lib/wavu/spool: "
@@ -221,12 +244,32 @@ def _in_production(said: Mapping[str, str]) -> Iterator[str]:
         yield "DARAJA_REHEARSAL_URL: is for the rehearsal; unset it. Money is real in production."
     if "airtel_rehearsal_url" in said:
         yield "AIRTEL_REHEARSAL_URL: is for the rehearsal; unset it. Money is real in production."
+    for name in ("daraja_production_url", "airtel_production_url"):
+        url = urlsplit(said.get(name, "https://left.alone"))
+        if url.scheme != "https" or _is_this_machine(url.hostname or ""):
+            yield f"{name.upper()}: must be https and not this machine. Unset it: the default is the gateway's address."
     if "failpoint_dir" in said:
         yield "FAILPOINT_DIR: is for tests; unset it. It makes processes kill themselves."
     if len(said.get("radius_health_secret", "h" * 16)) < 16:
         yield "RADIUS_HEALTH_SECRET: needs at least 16 characters; make one with: openssl rand -hex 16"
     if said.get("platform_domain", "").endswith((".localhost", ".test", ".example", ".invalid")):
         yield "PLATFORM_DOMAIN: is a name kept for tests; use the domain your ISPs will visit."
+    elif _address(said.get("platform_domain", "")):
+        yield "PLATFORM_DOMAIN: is an IP address, under which ISPs can have no names; use the domain they will visit."
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
+def _is_this_machine(host: str) -> bool:
+    address = _address(host)
+    if address:
+        return address.is_loopback or address.is_unspecified
+    return host.rstrip(".").rpartition(".")[2] == "localhost"
 
 
 _HINTS = {
@@ -238,6 +281,8 @@ _HINTS = {
     "platform_domain": "The domain under which ISPs get their addresses, such as wavu.example",
     "smtp_url": "The mail server: smtp://user:password@host:587 or smtps://…:465",
     "mail_from": "The address that mail comes from, such as hello@wavu.example",
+    "web_workers": "Choose a number from 1 to 999, such as WEB_WORKERS=2",
+    "web_threads": "Choose a number from 1 to 999, such as WEB_THREADS=4",
     "radius_health_secret": "Any 16+ characters; the health check signs its RADIUS packets with it",
 }
 

@@ -40,6 +40,7 @@ LOCKS = (
 def up(args: Sequence[str]) -> int:
     if args:
         raise SetupFault(f"./run up takes no arguments, but got: {' '.join(args)}")
+    environment.check_variables(os.environ)
     return Rehearsal(ROOT, VAR).run()
 
 
@@ -163,7 +164,7 @@ def code(args: Sequence[str]) -> int:
         if secret := account.get("totp_secret"):
             print(f"{pyotp.TOTP(secret).now()}  {account['email']}")
     if not any(account.get("totp_secret") for account in wanted):
-        raise SetupFault("No such account with a second factor in var/rehearsal.json.")
+        raise SetupFault(f"No such account with a second factor in {VAR / 'rehearsal.json'}.")
     print(f"Good for {30 - int(time.time()) % 30} s.", file=sys.stderr)
     return 0
 

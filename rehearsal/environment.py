@@ -60,14 +60,34 @@ PORTS = (
 
 
 def wanted_ports(environ: Mapping[str, str]) -> dict[str, str]:
-    """Variable → number. Raises SetupFault when two are the same."""
-    numbers = {port.variable: str(port.number(environ)) for port in PORTS}
+    """Variable → number. Raises SetupFault with a line for each that is none, and for those that are the same."""
+    numbers, faults = dict[str, str](), list[str]()
+    for port in PORTS:
+        try:
+            numbers[port.variable] = str(port.number(environ))
+        except SetupFault as fault:
+            faults.append(str(fault))
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        of_kind = [numbers[port.variable] for port in PORTS if port.kind == kind]
-        if len(set(of_kind)) < len(of_kind):
-            names = ", ".join(port.variable for port in PORTS if port.kind == kind)
-            raise SetupFault(f"{names} must be different ports: {', '.join(of_kind)}.")
+        of_kind = {
+            port.variable: numbers[port.variable] for port in PORTS if port.kind == kind and port.variable in numbers
+        }
+        if len(set(of_kind.values())) < len(of_kind):
+            faults.append(f"{', '.join(of_kind)} must be different ports: {', '.join(of_kind.values())}.")
+    if faults:
+        raise SetupFault("\n".join(faults))
     return numbers
+
+
+def check_variables(environ: Mapping[str, str]) -> None:
+    """Raises SetupFault with every fault that the environment shows by itself, before anything is asked or started."""
+    faults = []
+    for check in (wanted_ports, stop_grace, check_given_databases):
+        try:
+            check(environ)
+        except SetupFault as fault:
+            faults.append(str(fault))
+    if faults:
+        raise SetupFault("\n".join(faults))
 
 
 def stop_grace(environ: Mapping[str, str]) -> float:

@@ -13,7 +13,7 @@ import wavu.db
 from config import Settings, load
 from tests.browser_client import Browser
 from tests.shop import shop, sim, workshop
-from tests.stack import Moment, Servers, Stack, environment, is_running, stack
+from tests.stack import MUTANTS, Moment, Servers, Stack, environment, is_running, stack
 from tests.world import World, build_world
 from wavu import mail
 from wavu.app import create_app
@@ -81,7 +81,8 @@ def scratch(servers: Stack, worker_number: int) -> Iterator[Scratch]:
 
 @pytest.fixture(scope="session")
 def settings(servers: Stack, worker_number: int, scratch: Scratch) -> Settings:
-    servers.plant(scratch.inner, os.environ.get("WAVU_TEST_MUTANT"))
+    if (mutant := os.environ.get("WAVU_TEST_MUTANT")) in MUTANTS:
+        servers.plant(scratch.inner, mutant)
     return load(environment(servers, scratch.inner, worker_number))
 
 

@@ -37,7 +37,8 @@ MUTANTS = {
         CREATE TABLE port (tenant_id uuid NOT NULL, id uuid, router_id uuid REFERENCES router (id),
             PRIMARY KEY (tenant_id, id));
         ALTER TABLE port ENABLE ROW LEVEL SECURITY; ALTER TABLE port FORCE ROW LEVEL SECURITY;
-        CREATE POLICY tenant ON port USING (tenant_id = (SELECT app.tenant_id()))""",
+        CREATE POLICY tenant ON port USING (tenant_id = (SELECT app.tenant_id()))
+            WITH CHECK (tenant_id = (SELECT app.tenant_id()))""",
     "view_with_owners_rights": """
         CREATE VIEW everyone AS SELECT * FROM audit_entry; GRANT SELECT ON everyone TO wavu_app""",
     "people_open": "CREATE POLICY anyone ON person FOR SELECT TO wavu_app USING (true)",
@@ -67,11 +68,10 @@ class Stack(NamedTuple):
                 sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY wal_log OWNER wavu_owner").format(*names)
             )
 
-    def plant(self, database: str, mutant: str | None) -> None:
-        """Plants one of MUTANTS into a clone; a name that is not among them changes nothing here."""
-        if mutant in MUTANTS:
-            with psycopg.connect(self.admin(database), autocommit=True) as connection:
-                connection.execute(MUTANTS[mutant].encode())
+    def plant(self, database: str, mutant: str) -> None:
+        """Plants one of MUTANTS into a clone. Raises psycopg.Error where the schema has no place for it."""
+        with psycopg.connect(self.admin(database), autocommit=True) as connection:
+            connection.execute(MUTANTS[mutant].encode())
 
     def drop(self, name: str) -> None:
         with psycopg.connect(self.admin_url, autocommit=True) as connection:

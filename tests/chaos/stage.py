@@ -7,7 +7,6 @@ import random
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,8 @@ from rehearsal.supervisor import App, Supervisor
 from tests.stack import PASSWORD, ROOT, migrate
 
 SEED = int(os.environ.get("CHAOS_SEED", "0")) or random.SystemRandom().randrange(1, 10**6)
+
+_OTHER_VICTIMS = ("worker", "redis", "wiped redis", "postgres")
 
 
 class Stage:
@@ -53,22 +54,34 @@ class Stage:
     def _url(self, role: str) -> str:
         return self.postgres.url(role, PASSWORD, "wavu")
 
+    def spared(self) -> list[str]:
+        """The kinds of victim that nothing has happened to yet."""
+        return [kind for kind in (*self.apps, *_OTHER_VICTIMS) if kind not in self.kills]
+
     def kill_something(self, dice: random.Random) -> None:
-        victim = dice.choice([*self.apps, "worker", "worker", "relay", "redis", "wiped redis", "postgres"])
-        self.kills[victim] = self.kills.get(victim, 0) + 1
+        """One of the kinds that were spared so far, then any."""
+        victim = dice.choice(self.spared() or [*self.apps, *_OTHER_VICTIMS, "worker", "relay"])
+        if self._kill(victim, dice):
+            self.kills[victim] = self.kills.get(victim, 0) + 1
+
+    def _kill(self, victim: str, dice: random.Random) -> bool:
         if victim == "redis":
             self.valkey.kill()
         elif victim == "wiped redis":
-            with suppress(ServerFailed, OSError):  # it may lie dead already
+            try:
                 self.valkey.wipe()
+            except (ServerFailed, OSError):  # it lies dead already
+                return False
         elif victim == "postgres":
             self.postgres.kill()
         elif victim == "worker":
             children = descendants(self.apps["workers"].pid or 0)
-            if children:
-                os.kill(dice.choice(children), signal.SIGKILL)
+            if not children:
+                return False
+            os.kill(dice.choice(children), signal.SIGKILL)
         else:
             self.apps[victim].kill()
+        return True
 
     def stop(self) -> None:
         self.supervisor.stop_all([["valkey"], ["postgres"]], 5)

@@ -23,7 +23,7 @@ from tests.browser_client import Browser, without_tokens
 from tests.isolation.conftest import account_of, change_of, row_of
 from tests.world import CONSOLE_HOST, PASSWORD, STAFF_HOST, World
 from wavu.accounts import SignIn
-from wavu.db import Base, TenantRow, db, transaction
+from wavu.db import Base, db, transaction
 from wavu.tenancy import PLATFORM_ID, tenant_scope
 from wavu.web.security import flood
 
@@ -65,13 +65,16 @@ def _address(rule: Rule, values: dict[str, Any]) -> str:
     return built[1]
 
 
+def _tables_of_tenants() -> list[str]:
+    return sorted(table.name for table in Base.metadata.tables.values() if "tenant_id" in table.c)
+
+
 def _fingerprint(tenant_id: UUID) -> str:
     """Everything that a tenant has, in one number."""
-    tables = sorted(t.name for t in Base.metadata.tables.values() if "tenant_id" in t.c)
     with tenant_scope(tenant_id), transaction():
         return "|".join(
             str(db.session.scalar(text(f"SELECT md5(string_agg(t::text, '' ORDER BY t::text)) FROM {table} t")))
-            for table in tables
+            for table in _tables_of_tenants()
         )
 
 
@@ -111,14 +114,19 @@ def test_ids_of_b_on_as_console_are_unknown(world: World, app: Flask, browser: B
         assert db.session.get(SignIn, (PLATFORM_ID, session_id)) is not None
 
 
+# Of one's own accord: signed in already; no second factor yet; a setting-up that was begun goes on where it is.
+LEADS_ON = {"auth.sign_in", "auth.second_factor", "console.airtel_new", "console.mpesa_new"}
+
+
 @pytest.mark.parametrize("who", ["owner", "cashier"])
 def test_no_page_of_a_shows_anything_of_b(world: World, app: Flask, browser: Browser, who: str) -> None:
     browser.sign_in(CONSOLE_HOST, getattr(world.a, who))
+    allowed = {200} if who == "owner" else {200, 403}
     for rule in _rules(app, "console"):
         if rule.arguments or "GET" not in (rule.methods or set()):
             continue
         page = browser.get(CONSOLE_HOST, rule.rule)
-        assert page.status_code in {200, 302, 403}, rule
+        assert page.status_code in (allowed | {302} if rule.endpoint in LEADS_ON else allowed), rule
         assert "canary-b" not in page.text.lower(), rule
         assert "Canary B" not in page.text, rule
 
@@ -174,6 +182,11 @@ def test_pages_of_one_surface_are_not_on_another(world: World, browser: Browser)
     assert browser.get(world.a.host, "/team").status_code == 404
 
 
-def test_every_tenants_table_is_in_the_fingerprint() -> None:
-    tenants = {mapper.class_.__tablename__ for mapper in Base.registry.mappers if issubclass(mapper.class_, TenantRow)}
-    assert tenants <= {t.name for t in Base.metadata.tables.values() if "tenant_id" in t.c}
+def test_every_tenants_table_is_in_the_fingerprint(app: Flask) -> None:
+    """A table that the migrations made, but that no model names, would be left out."""
+    made = text(
+        "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'tenant_id'"
+        " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')"
+    )
+    with tenant_scope(None), transaction():
+        assert set(db.session.scalars(made)) == set(_tables_of_tenants())

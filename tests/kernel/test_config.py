@@ -15,8 +15,8 @@ GOOD = {
     "DATABASE_URL": "postgresql://wavu_app:pw@db/wavu",
     "RELAY_DATABASE_URL": "postgresql://wavu_relay:pw@db/wavu",
     "REDIS_URL": "redis://cache:6379/0",
-    "SECRET_KEY": "k" * 32,
-    "VAULT_KEYS": "1:" + "QUFB" * 10 + "QUE=",
+    "SECRET_KEY": "not a secret but long enough for one",
+    "VAULT_KEYS": "1:" + "QUFC" * 10 + "QUE=",
     "PLATFORM_DOMAIN": "wavu.co.ke",
     "SMTP_URL": "smtps://user:pw@mail:465",
     "MAIL_FROM": "hello@wavu.co.ke",
@@ -38,7 +38,7 @@ def test_a_good_configuration() -> None:
     assert settings.secure
     assert settings.origin("pendo.wavu.co.ke") == "https://pendo.wavu.co.ke"
     assert "pw" not in repr(settings)
-    assert "QUFB" not in repr(settings)
+    assert "QUFC" not in repr(settings)
 
 
 def test_all_faults_at_once() -> None:
@@ -90,11 +90,45 @@ def test_faults_of_every_kind_at_once() -> None:
         ("RADIUS_ACCT_PORT", "1812"),
         ("RELAY_DATABASE_URL", "postgresql://wavu_relay:pw@db/another"),
         ("DATABASE_URL", "postgresql://db/wavu"),
+        ("MAIL_FROM", "hello@wavu.co.ke\nBcc: all@wavu.co.ke"),
+        ("MAIL_FROM", "hello@wavu.co.ke, all@wavu.co.ke"),
+        ("MAIL_FROM", "Wavu <>"),
+        ("REDIS_URL", "redis://cache:6379/main"),
+        ("REDIS_URL", "unix:///run/valkey.sock?db=main"),
+        ("DARAJA_CALLBACK_ADDRESSES", "196.201.214.200,safaricom"),
+        ("DARAJA_CALLBACK_ADDRESSES", "196.201.214.0/24"),
+        ("DARAJA_PRODUCTION_URL", "http://api.safaricom.co.ke"),
+        ("DARAJA_PRODUCTION_URL", "https://127.0.0.1:8100"),
+        ("AIRTEL_PRODUCTION_URL", "https://[::1]"),
+        ("AIRTEL_PRODUCTION_URL", "https://airtel.localhost."),
+        ("PLATFORM_DOMAIN", "196.201.214.200"),
+        ("SECRET_KEY", "k" * 32),
+        ("VAULT_KEYS", "1:" + "QUFB" * 10 + "QUE="),
+        ("WEB_WORKERS", "many"),
+        ("PORT", "70000"),
     ],
 )
 def test_nonsense_is_named(name: str, value: str) -> None:
     (fault,) = _faults(**{name: value})
     assert fault.startswith(f"{name}:")
+
+
+@pytest.mark.parametrize("path", ["", "/"])
+def test_a_database_has_a_name(path: str) -> None:
+    roles = {name: f"postgresql://wavu_{role}:pw@db{path}" for name, role in
+             (("DATABASE_URL", "app"), ("RELAY_DATABASE_URL", "relay"))}  # fmt: skip
+    assert [fault.partition(". ")[0] for fault in _faults(**roles)] == [f"{name}: names no database" for name in roles]
+
+
+def test_what_only_production_refuses() -> None:
+    elsewhere = {
+        "WAVU_ENV": "test", "PLATFORM_DOMAIN": "127.0.0.1", "SECRET_KEY": "k",
+        "VAULT_KEYS": "1:" + "QUFB" * 10 + "QUE=", "DARAJA_PRODUCTION_URL": "http://127.0.0.1:8100",
+    }  # fmt: skip
+    assert load(GOOD | elsewhere)
+    assert {fault.partition(":")[0] for fault in _faults(**elsewhere | {"WAVU_ENV": "production"})} == {*elsewhere} - {
+        "WAVU_ENV"
+    }
 
 
 @pytest.mark.parametrize("user", ["wavu_owner", "postgres", "wavu_admin", "wavu_backup"])

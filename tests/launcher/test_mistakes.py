@@ -120,6 +120,18 @@ def test_a_stop_grace_that_is_no_number(tmp_path: Path, text: str) -> None:
     assert said == f"STOP_GRACE={text} is not a number of seconds: choose one such as STOP_GRACE=10."
 
 
+def test_all_variables_that_are_wrong_are_named_at_once(tmp_path: Path) -> None:
+    wrong = {
+        "PORT": "abc", "SMTP_PORT": "99999", "RADIUS_AUTH_PORT": "4812", "RADIUS_ACCT_PORT": "4812",
+        "STOP_GRACE": "abc", "DATABASE_URL": "x",
+    }  # fmt: skip
+    done = launch("up", VAR_DIR=str(tmp_path), **wrong)
+    assert done.returncode == 1
+    assert [line.split("=")[0].split(",")[0] for line in done.stderr.splitlines()] == [
+        "PORT", "SMTP_PORT", "RADIUS_AUTH_PORT", "STOP_GRACE", "DATABASE_URL is set",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("place", ["/proc/x", "file", "file/below", "loop"])
 def test_a_place_that_can_be_no_folder(tmp_path: Path, place: str) -> None:
     (tmp_path / "file").write_text("mine")
@@ -170,15 +182,21 @@ def test_a_reader_that_has_enough_is_no_fault(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("variable", ["WEB_WORKERS", "WEB_THREADS"])
-@pytest.mark.parametrize("text", ["abc", "0", "-2"])
-def test_a_web_of_no_number(variable: str, text: str) -> None:
-    command = [PYTHON, "-m", "gunicorn", "-c", "config/gunicorn.py", "--check-config", "wsgi:app"]
-    env = os.environ | {variable: text}
+@pytest.mark.parametrize("text", ["abc", "0", "-2", "1000"])
+def test_a_web_of_no_number_is_named_with_all_other_faults(text: str) -> None:
+    command = [PYTHON, "-m", "gunicorn", "-c", "config/gunicorn.py", "wsgi:app"]
+    bad = {"WEB_WORKERS": text, "WEB_THREADS": text, "PORT": "web", "REDIS_URL": "cache"}
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'platform'}"} | bad
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith(f"{variable}={text} is not a number from 1 to 999: choose one")
-    assert done.stderr.count("\n") == 1
+    named = {line.strip(" -").partition(":")[0] for line in done.stderr.splitlines() if line.startswith("  - ")}
+    assert named > {*bad, "DATABASE_URL", "SECRET_KEY", "SPOOL_DIR"}
+    assert "Choose a number from 1 to 999, such as WEB_WORKERS=2" in done.stderr
+
+
+def test_a_code_of_nobody_names_the_file(var: Path) -> None:
+    (var / "rehearsal.json").write_text('{"accounts": []}')
+    assert complaint("code", "x", VAR_DIR=str(var)).endswith(f"in {var / 'rehearsal.json'}.")
 
 
 def test_manage_alone_lists_its_commands(var: Path, servers: Stack) -> None:

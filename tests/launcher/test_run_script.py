@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -92,6 +93,21 @@ def test_help_names_every_command_and_needs_nothing(checkout: Path) -> None:
     assert {"up", *re.findall(r"^\./run (\w+)", done.stdout, re.M)} == {*COMMANDS, "help"}
     assert not (checkout / ".venv").exists()
     assert run(checkout, "fly").stderr == "There is no command fly: see ./run help\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes a folder that others may not write in")
+@pytest.mark.parametrize("place", ["var", "var/log", ".venv"])
+def test_what_root_left_behind_is_given_back_by_one_command(place: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(ROOT / "run", folder)
+        for path in (Path(folder), *(Path(folder, name) for name in ("var", "var/log", ".venv"))):
+            path.mkdir(exist_ok=True)
+            path.chmod(0o755 if path == Path(folder, place) else 0o777)
+        done = subprocess.run([f"{folder}/run"], user=65534, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f'No right to write in {place}, which another user made: sudo chown -R "$(id -un)" var .venv\n'
+    )
 
 
 @pytest.mark.parametrize(

@@ -94,9 +94,13 @@ def test_suspending_and_resuming_is_audited_on_both_sides_and_told(
     assert browser.post(STAFF_HOST, f"{page}/suspend", {"reason": "Unpaid"}).status_code == 422, "not confirmed"
     assert browser.post(STAFF_HOST, f"{page}/suspend", {"reason": "Unpaid", "confirm": "y"}).location == page
     assert "Unpaid" in browser.get(STAFF_HOST, page).text
-    browser.post(STAFF_HOST, f"{page}/suspend", {"reason": "Again", "confirm": "y"})
-    browser.get(STAFF_HOST, page)
-    assert browser.post(STAFF_HOST, f"{page}/resume").location == page
+    assert browser.post(STAFF_HOST, f"{page}/suspend", {"reason": "Again", "confirm": "y"}).location == page
+    said = browser.get(STAFF_HOST, page).text
+    assert "was suspended already. The reason stays: Unpaid" in said
+    assert "Again" not in said
+    for words in ("is open again.", "was open already."):
+        assert browser.post(STAFF_HOST, f"{page}/resume").location == page
+        assert words in browser.get(STAFF_HOST, page).text
     for tenant_id in (world.a.id, PLATFORM_ID):
         assert _actions(tenant_id)[:2] == ["tenant.resumed", "tenant.suspended"]
     assert "tenant.suspended" not in _actions(world.b.id)
@@ -144,6 +148,9 @@ def test_staff_send_an_owners_invitation_again_or_withdraw_it(world: World, brow
     assert browser.post(STAFF_HOST, f"{page}/invitations/{mine}/revoke").location == page
     browser.get(STAFF_HOST, page)
     assert "The link works until" not in browser.text
+    for path in ("/", "/activity"):
+        page_text = browser.get(STAFF_HOST, path).text
+        assert page_text.count(f"{world.a.name}: new-owner@canary-a.test") == 2, "sent again, and withdrawn"
     for tenant_id in (world.a.id, PLATFORM_ID):
         assert _actions(tenant_id)[:2] == ["team.invitation_revoked", "team.invited"]
     with tenant_scope(world.b.id), transaction():

@@ -97,14 +97,14 @@ def _send(invitation: Invitation) -> None:
     announce(PersonInvited(invitation_id=invitation.id, sealed_token=sealed))
 
 
-def _record(email: str, role: str, subject: UUID) -> None:
+def _record(email: str, role: str, subject: UUID, **more: str) -> None:
     """One more invitation in the current tenant's trail, which is also what they are counted by."""
     since = clock.now() - _COUNTED
     if audit.count(_INVITED, since=since, email=email) >= PER_ADDRESS:
         raise InvitedTooOften(email=email, count=PER_ADDRESS)
     if audit.count(_INVITED, since=since) >= PER_TEAM:
         raise TooManyInvitations(count=PER_TEAM)
-    audit.record(_INVITED, subject=subject, email=email, role=role)
+    audit.record(_INVITED, subject=subject, email=email, role=role, **more)
 
 
 def open_invitation_token(invitation_id: UUID, sealed_token: str) -> str:
@@ -177,7 +177,7 @@ def owner_invitations(isp_id: UUID) -> list[Invitation]:
 def invite_owner(isp: Tenant, *, email: str, name: str, invited_by: str) -> Invitation:
     """Offers an ISP to its owner. Counts as the platform's and as the ISP's own. Raises what invite() does."""
     _take_turn()
-    _record(email.strip().lower(), _OWNER, isp.id)
+    _record(email.strip().lower(), _OWNER, isp.id, isp=isp.name)
     with tenancy.visiting(isp.id):
         return invite(email=email, name=name, role=_OWNER, invited_by=invited_by, tenant=isp)
 
@@ -185,14 +185,16 @@ def invite_owner(isp: Tenant, *, email: str, name: str, invited_by: str) -> Invi
 def resend_to_owner(isp_id: UUID, invitation_id: UUID) -> Invitation:
     """Raises what resend() does."""
     _take_turn()
-    _record(_owner_invitation(isp_id, invitation_id).email, _OWNER, isp_id)
+    isp = tenancy.find_isp(isp_id)
+    _record(_owner_invitation(isp_id, invitation_id).email, _OWNER, isp_id, isp=isp.name)
     with tenancy.visiting(isp_id):
         return resend(invitation_id)
 
 
 def revoke_from_owner(isp_id: UUID, invitation_id: UUID) -> None:
     """Raises NotFound."""
-    audit.record(_REVOKED, subject=isp_id, email=_owner_invitation(isp_id, invitation_id).email)
+    isp = tenancy.find_isp(isp_id)
+    audit.record(_REVOKED, subject=isp_id, email=_owner_invitation(isp_id, invitation_id).email, isp=isp.name)
     with tenancy.visiting(isp_id):
         revoke(invitation_id)
 

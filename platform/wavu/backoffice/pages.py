@@ -248,14 +248,22 @@ def suspend(tenant_id: UUID) -> ResponseReturnValue:
     form = SuspendForm(request.form)
     if not form.validate():
         return _tenant_page(tenant_id, form, 422)
-    tenant = tenancy.suspend(tenant_id, form.reason.data or "")
-    flash(_("%(name)s is suspended.", name=tenant.name), "ok")
+    try:
+        tenant = tenancy.suspend(tenant_id, form.reason.data or "")
+    except tenancy.AlreadySuspended as refusal:
+        flash(words_of(refusal), "bad")
+    else:
+        flash(_("%(name)s is suspended.", name=tenant.name), "ok")
     return redirect(url_for("backoffice.tenant", tenant_id=tenant_id))
 
 
 @bp.post("/isps/<uuid:tenant_id>/resume")
 @needs("tenants.manage")
 def resume(tenant_id: UUID) -> ResponseReturnValue:
-    tenant = tenancy.resume(tenant_id)
-    flash(_("%(name)s is open again.", name=tenant.name), "ok")
+    try:
+        tenant = tenancy.resume(tenant_id)
+    except tenancy.AlreadyOpen as refusal:
+        flash(words_of(refusal), "bad")
+    else:
+        flash(_("%(name)s is open again.", name=tenant.name), "ok")
     return redirect(url_for("backoffice.tenant", tenant_id=tenant_id))

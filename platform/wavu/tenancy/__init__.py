@@ -8,7 +8,7 @@ from wavu.tenancy.directory import Kind as NameKind
 from wavu.tenancy.directory import claim, names, release, resolve
 from wavu.tenancy.events import TenantResumed, TenantSuspendedByStaff
 from wavu.tenancy.models import PLATFORM_ID, DirectoryEntry, Tenant
-from wavu.tenancy.refusals import BadSlug, NameTaken, TenantSuspended
+from wavu.tenancy.refusals import AlreadyOpen, AlreadySuspended, BadSlug, NameTaken, TenantSuspended
 from wavu.tenancy.scope import current_tenant_id, tenant_scope, visiting
 from wavu.tenancy.tenants import (
     count_by_status,
@@ -26,6 +26,8 @@ from wavu.tenancy.tenants import (
 
 __all__ = [
     "PLATFORM_ID",
+    "AlreadyOpen",
+    "AlreadySuspended",
     "BadSlug",
     "DirectoryEntry",
     "NameKind",

@@ -15,3 +15,13 @@ class NameTaken(Refused):
 class TenantSuspended(Refused):
     kind = Kind.FORBIDDEN
     message = N_("This service is suspended.")
+
+
+class AlreadySuspended(Refused):
+    kind = Kind.CONFLICT
+    message = N_("%(name)s was suspended already. The reason stays: %(reason)s")
+
+
+class AlreadyOpen(Refused):
+    kind = Kind.CONFLICT
+    message = N_("%(name)s was open already.")

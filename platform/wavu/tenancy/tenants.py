@@ -17,7 +17,7 @@ from wavu.events import announce
 from wavu.tenancy import directory
 from wavu.tenancy.events import TenantResumed, TenantSuspendedByStaff
 from wavu.tenancy.models import Tenant
-from wavu.tenancy.refusals import BadSlug, NameTaken
+from wavu.tenancy.refusals import AlreadyOpen, AlreadySuspended, BadSlug, NameTaken
 from wavu.tenancy.scope import current_tenant_id, visiting
 
 # Hosts of ours, and names that a stranger would take for ours.
@@ -41,6 +41,7 @@ RESERVED_SLUGS = frozenset(
         "help",
         "hooks",
         "imap",
+        "login",
         "mail",
         "metrics",
         "mpesa",
@@ -58,6 +59,7 @@ RESERVED_SLUGS = frozenset(
         "signin",
         "signup",
         "smtp",
+        "sso",
         "staff",
         "static",
         "status",
@@ -226,25 +228,27 @@ def _escape(pattern: str) -> str:
 def suspend(tenant_id: UUID, reason: str) -> Tenant:
     """Closes an ISP's console and portal until resume(). Its customers who are online stay online.
 
-    Suspending twice changes nothing. Raises NotFound.
+    Raises NotFound, and AlreadySuspended, which has the reason of the first time.
     """
     tenant = _locked(tenant_id)
-    if tenant.is_active:
-        tenant.status, tenant.suspended_at, tenant.suspended_because = "suspended", clock.now(), reason
-        _record(tenant, "tenant.suspended", reason=reason)
-        with visiting(tenant_id):
-            announce(TenantSuspendedByStaff(reason=reason, at=clock.now()))
+    if not tenant.is_active:
+        raise AlreadySuspended(name=tenant.name, reason=tenant.suspended_because)
+    tenant.status, tenant.suspended_at, tenant.suspended_because = "suspended", clock.now(), reason
+    _record(tenant, "tenant.suspended", reason=reason)
+    with visiting(tenant_id):
+        announce(TenantSuspendedByStaff(reason=reason, at=clock.now()))
     return tenant
 
 
 def resume(tenant_id: UUID) -> Tenant:
-    """Opens an ISP again. Resuming twice changes nothing. Raises NotFound."""
+    """Opens an ISP again. Raises NotFound or AlreadyOpen."""
     tenant = _locked(tenant_id)
-    if not tenant.is_active:
-        tenant.status, tenant.suspended_at, tenant.suspended_because = "active", None, None
-        _record(tenant, "tenant.resumed")
-        with visiting(tenant_id):
-            announce(TenantResumed(at=clock.now()))
+    if tenant.is_active:
+        raise AlreadyOpen(name=tenant.name)
+    tenant.status, tenant.suspended_at, tenant.suspended_because = "active", None, None
+    _record(tenant, "tenant.resumed")
+    with visiting(tenant_id):
+        announce(TenantResumed(at=clock.now()))
     return tenant
 
 

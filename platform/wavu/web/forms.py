@@ -19,9 +19,12 @@ from wavu.texts import is_seen, tidy
 from wavu.web.errors import refused_on, words_of
 from wavu.web.i18n import FormTexts
 
+_UNSEEN = _l("This has a character that cannot be shown. Type it instead of pasting it.")
+
 
 class BaseForm(Form):
-    """Values are tidied and may hold no character that nobody sees (wavu.texts), passwords apart."""
+    """Values are tidied and may hold no character that nobody sees (wavu.texts). A password is taken as it is typed,
+    whatever is in it but NUL."""
 
     class Meta:
         def bind_field(self, form: Form, unbound_field: Any, options: dict[str, Any]) -> Any:
@@ -29,6 +32,8 @@ class BaseForm(Form):
             if unbound_field.field_class is not PasswordField:
                 filters.append(_tidy)
             field = unbound_field.bind(form=form, filters=filters, **options)
+            if isinstance(field, PasswordField):
+                field.validators = [_no_nul, *field.validators]
             # HiddenField: a complaint about it would stand nowhere.
             if isinstance(field, StringField) and not isinstance(field, PasswordField | HiddenField):
                 field.validators = [_only_seen, *field.validators]
@@ -45,7 +50,12 @@ def _tidy(value: Any) -> Any:
 def _only_seen(form: Form, field: Any) -> None:
     """A text area may have line breaks and tabs."""
     if isinstance(field.data, str) and not is_seen(field.data, lines=isinstance(field, TextAreaField)):
-        raise StopValidation(_l("This has a character that cannot be shown. Type it instead of pasting it."))
+        raise StopValidation(_UNSEEN)
+
+
+def _no_nul(form: Form, field: Any) -> None:
+    if "\0" in (field.data or ""):
+        raise StopValidation(_UNSEEN)
 
 
 class Email:

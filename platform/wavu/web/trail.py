@@ -114,10 +114,12 @@ def entries(trail: list[AuditEntry]) -> list[dict[str, Any]]:
     shown = []
     for entry in trail:
         action, detail = ACTIONS.get(entry.action, (entry.action, ""))
+        # The staff's trail tells of all ISPs: whose owner was invited is said first.
+        said = [entry.facts.get("isp"), _(detail) % entry.facts if detail else None]
         shown.append(
             {
                 "action": _(action),
-                "detail": _(detail) % entry.facts if detail else None,
+                "detail": ": ".join(filter(None, said)) or None,
                 "actor": entry.actor,
                 "at": entry.created_at,
             }
