@@ -26,8 +26,8 @@ from wavu.tenancy import PLATFORM_ID, NameKind, catalog, tenant_scope
 
 # Tables that the two ISPs of these tests have no rows in.
 WITHOUT_ROWS = {
-    "booked_row", "credential", "day_check", "day_close", "desk_void", "login_attempt", "login_code", "mpesa_result",
-    "password_reset", "receipt_witness", "sign_in", "statement", "statement_row", "suspense_match",
+    "admission", "booked_row", "credential", "day_check", "day_close", "desk_void", "login_attempt", "login_code",
+    "mpesa_result", "password_reset", "receipt_witness", "sign_in", "statement", "statement_row", "suspense_match",
 }  # fmt: skip
 
 
