@@ -108,11 +108,30 @@ def go(nonce: str) -> ResponseReturnValue:
     where = came.whereabouts(purchase.mac, purchase.login_url)
     mac, login_url = (came.mac, came.login_url) if where else (purchase.mac, purchase.login_url)
     here = address(f"/w/{nonce}", [("back", "1"), *where])
-    login = checkout.hand_back(purchase, mac, login_url if login_url in front.routers else None)
+    return _hand_back(purchase, mac, login_url if login_url in front.routers else None, here)
+
+
+def _hand_back(purchase: Purchase, mac: str | None, login_url: str | None, here: str) -> ResponseReturnValue:
+    """`here` is the page that the router leads back to, and where a phone goes that it cannot take."""
+    login = checkout.hand_back(purchase, mac, login_url)
     if login is None:
         return redirect(here)
     settings: Settings = current_app.extensions["settings"]
     return redirect(f"{login}&{urlencode({'dst': settings.origin(g.site.host) + here})}")
+
+
+@bp.get("/on/<signed>")
+@public(scope="tenant")
+def connect(signed: str) -> ResponseReturnValue:
+    """As go(), for the device that a router named, in a browser that was not told the purchase's name; nor is it here:
+    the router leads back to the first page."""
+    allowed = ticket.read_pass(signed)
+    if allowed is None:
+        raise NotFound
+    known = {"mac": allowed.mac, "lo": allowed.login_url, "dst": allowed.original_url or ""}
+    came = arrival.read(known, g.site.host, storefront().routers)
+    purchase = checkout.held_purchase(allowed.purchase_id)
+    return _hand_back(purchase, came.mac, came.login_url, address("/", came.arguments()))
 
 
 @bp.post("/w/<nonce>/use")
