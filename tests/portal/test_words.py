@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from tenants.payments import Standing
+from tenants.portal import gateways
 from tests.portal.counter import Counter
 from tests.portal.customer import Customer
 from tests.world import Isp
@@ -140,6 +142,23 @@ def test_nobody_is_told_to_look_at_a_phone_that_was_sent_nothing(
         assert words not in customer.text
     assert "Or pay by hand" in customer.text
     assert "600100" in customer.text
+
+
+def test_while_nothing_can_be_sent_another_gateway_is_offered(
+    customer: Customer, counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isp = counter.world.a
+    nonce = customer.buys(isp)
+    counter.answer(isp, nonce, "created", "down", ago=4)
+    both = (Standing("mpesa", "PayBill 600100", True, "600100"), Standing("airtel", "Airtel Money", False, None))
+    monkeypatch.setattr(gateways, "standings", lambda: both)
+    customer.looks(isp, nonce)
+    (form,) = customer.browser.page.select("details:not([open]) form")
+    refused = customer.browser.post(isp.host, str(form["action"]), {"via": "airtel", "phone": "12"})
+    assert refused.status_code == 422
+    assert "That is not a phone number." in customer.text
+    assert customer.browser.page.select("details[open] form")
+    assert "http-equiv" not in refused.text, "the answer to a form stays"
 
 
 def test_a_page_that_is_kept_still_has_all_unfolded(customer: Customer, counter: Counter) -> None:
