@@ -77,8 +77,9 @@ preload_app = True
 timeout = 30
 graceful_timeout = 30
 keepalive = 5
-# Slow requests must not be able to hold a worker's memory.
-limit_request_line = 4094
+# Slow requests must not be able to hold a worker's memory. The line is gunicorn's maximum: a router repeats in it the
+# address that the phone asked for, which may be thousands of characters.
+limit_request_line = 8190
 limit_request_fields = 60
 max_requests = 20_000
 max_requests_jitter = 2_000

@@ -18,7 +18,7 @@ from tenants.checkout.claims import (
     settle_status,
 )
 from tenants.checkout.fulfilment import give_back, money_arrived, try_renewals
-from tenants.checkout.holdings import Held, Holdings, holdings
+from tenants.checkout.holdings import Held, Holdings, held_purchase, holdings
 from tenants.checkout.models import DeskSale, PaymentClaim, PromoGrant, Purchase, Renewal, StandingOrder
 from tenants.checkout.progress import ByHand, Progress, progress
 from tenants.checkout.purchases import (
@@ -91,6 +91,7 @@ __all__ = [
     "first_days",
     "give_back",
     "hand_back",
+    "held_purchase",
     "history",
     "holdings",
     "is_monthly",

@@ -7,14 +7,17 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
+from uuid import UUID
 
-from sqlalchemy import Text, TextClause, bindparam, text
+from sqlalchemy import Text, TextClause, bindparam, select, text
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from tenants import payments
 from tenants.checkout.balance import HELD, PURSES, Balance
+from tenants.checkout.models import Purchase
 from wavu import clock
 from wavu.db import db
+from wavu.errors import NotFound
 
 # Somebody who comes back later than this starts anew.
 _OPEN_FOR = timedelta(minutes=3)
@@ -25,10 +28,12 @@ class Held(NamedTuple):
 
     `runs`: its time is running and the device may use it. `waits`: it is paid, and begins at `starts_at`.
     `elsewhere`: it runs, and was bought in this browser without this device. `asked`: its prompt is open on `phone`.
-    `mac` and `login_url` say for which device and behind which router it was bought.
+    `mac` and `login_url` say for which device and behind which router it was bought. `nonce` is a secret of the browser
+    that bought it: somebody who came by the MAC address alone may be told the `purchase_id`, and not the nonce.
     """
 
     kind: str
+    purchase_id: UUID
     nonce: str
     terms: dict[str, Any]
     starts_at: datetime | None
@@ -53,36 +58,36 @@ _LIVE_AND_RIGHTS = """live AS NOT MATERIALIZED (
         AND coalesce(used_seconds < (policy->>'time_cap_seconds')::bigint, true)
         AND coalesce(used_bytes < (policy->>'data_cap_bytes')::bigint, true)
     ), rights AS (
-        SELECT p.nonce, p.terms, p.mac, p.login_url, e.starts_at, e.ends_at, e.activated_at
+        SELECT p.id, p.nonce, p.terms, p.mac, p.login_url, e.starts_at, e.ends_at, e.activated_at
         FROM device d
         JOIN live e ON e.tenant_id = d.tenant_id AND e.subscriber_id = d.subscriber_id
         JOIN purchase p ON p.tenant_id = e.tenant_id AND p.id = e.purchase_id
         WHERE d.tenant_id = app.tenant_id() AND d.mac = :mac AND (p.mac = :mac OR p.nonce = ANY(:nonces))
     )"""
 _OF_DEVICE = """
-    (SELECT 'runs' AS kind, nonce, terms, starts_at, ends_at, activated_at IS NOT NULL AS been_online, NULL AS phone,
-        mac, login_url, NULL::uuid AS subscriber_id, NULL::bigint AS cents, mac = :mac AS here
+    (SELECT 'runs' AS kind, id, nonce, terms, starts_at, ends_at, activated_at IS NOT NULL AS been_online,
+        NULL AS phone, mac, login_url, NULL::uuid AS subscriber_id, NULL::bigint AS cents, mac = :mac AS here
         FROM rights WHERE starts_at <= :now ORDER BY ends_at DESC LIMIT 1)
     UNION ALL
-    (SELECT 'waits', nonce, terms, starts_at, ends_at, false, NULL, mac, login_url, NULL, NULL, mac = :mac
+    (SELECT 'waits', id, nonce, terms, starts_at, ends_at, false, NULL, mac, login_url, NULL, NULL, mac = :mac
         FROM rights WHERE starts_at > :now ORDER BY starts_at LIMIT 5)
     UNION ALL
-    (SELECT 'asked', p.nonce, p.terms, NULL, NULL, false, i.phone, p.mac, p.login_url, NULL, NULL, true
+    (SELECT 'asked', p.id, p.nonce, p.terms, NULL, NULL, false, i.phone, p.mac, p.login_url, NULL, NULL, true
         FROM payment_intent i JOIN purchase p ON p.tenant_id = i.tenant_id AND p.id = i.purchase_id
         WHERE i.tenant_id = app.tenant_id() AND i.state = ANY(:open) AND i.created_at > :since
         AND p.mac = :mac AND p.state = 'open' ORDER BY i.id DESC LIMIT 1)
 """
 _OF_BROWSER = f"""
     UNION ALL
-    (SELECT 'elsewhere', nonce, terms, starts_at, ends_at, activated_at IS NOT NULL, NULL, mac, login_url, NULL, NULL,
-        false
+    (SELECT 'elsewhere', id, nonce, terms, starts_at, ends_at, activated_at IS NOT NULL, NULL, mac, login_url, NULL,
+        NULL, false
         FROM elsewhere ORDER BY ends_at DESC LIMIT 3)
     UNION ALL
-    (SELECT 'balance', NULL, NULL, NULL, NULL, false, phone, NULL, NULL, subscriber_id, cents, false
+    (SELECT 'balance', NULL, NULL, NULL, NULL, NULL, false, phone, NULL, NULL, subscriber_id, cents, false
         FROM ({PURSES}) purses ORDER BY cents DESC, subscriber_id LIMIT 1)
 """  # noqa: S608
 _ELSEWHERE = """elsewhere AS (
-        SELECT p.nonce, p.terms, p.mac, p.login_url, e.starts_at, e.ends_at, e.activated_at FROM mine p
+        SELECT p.id, p.nonce, p.terms, p.mac, p.login_url, e.starts_at, e.ends_at, e.activated_at FROM mine p
         JOIN live e ON e.tenant_id = p.tenant_id AND e.purchase_id = p.id
         WHERE e.starts_at <= :now AND CAST(:mac AS text) IS NOT NULL
         AND NOT EXISTS (SELECT FROM device d
@@ -119,3 +124,11 @@ def holdings(mac: str | None, nonces: Collection[str], channel: str = "hotspot")
         max(taken, default=None),
         next((Balance(row.subscriber_id, row.cents, row.phone) for row in rows if row.kind == "balance"), None),
     )
+
+
+def held_purchase(purchase_id: UUID) -> Purchase:
+    """The purchase of a Held, by what may be told to a stranger. Raises NotFound, for another tenant's too."""
+    purchase = db.session.scalar(select(Purchase).where(Purchase.id == purchase_id))
+    if purchase is None:
+        raise NotFound
+    return purchase

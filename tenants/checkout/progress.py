@@ -32,8 +32,9 @@ class ByHand(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """`state`: requested, prompted, checking, paid, waits (for an earlier package to end), online, short (some of the
-    money is here), failed, no_reply or review (experience.md 2.4).
+    """`state`: requested, held (nothing could be sent yet, and we go on trying), prompted, checking, paid, waits (for
+    an earlier package to end), online, ended, short (some of the money is here), failed, no_reply or review
+    (experience.md 2.4).
 
     `spare_cents` is what came in for this purchase and is not used: of a price that is not reached, or too much;
     `missing_cents` what its next prompt asks for, or what is paid `by_hand` (None once it is bought). `provider` is the
@@ -171,8 +172,7 @@ def _money(found: Row[Any]) -> tuple[int, int]:
 def _state(found: Row[Any], age: float, missing_cents: int) -> tuple[str, int]:
     """(state, seconds until another attempt makes sense)."""
     if found.ends_at is not None:
-        waits = found.starts_at > clock.now()
-        return "waits" if waits else "online" if found.activated_at else "paid", 0
+        return _right_state(found), 0
     if found.state is None:
         return "review", 0
     begun = (clock.now() - found.created_at).total_seconds()
@@ -186,5 +186,16 @@ def _state(found: Row[Any], age: float, missing_cents: int) -> tuple[str, int]:
         return ("checking" if found.state in {"succeeded", "paid_no_receipt"} else "review"), 0
     if age >= payments.PROMPT_SECONDS:
         return "no_reply", retry_in
+    if found.state == "created" and found.code is not None:
+        return "held", retry_in
     names = {"created": "requested", "submitting": "requested", "pending": "prompted", "unknown": "checking"}
     return names[found.state], retry_in
+
+
+def _right_state(found: Row[Any]) -> str:
+    now = clock.now()
+    if found.ends_at <= now:
+        return "ended"
+    if found.starts_at > now:
+        return "waits"
+    return "online" if found.activated_at else "paid"

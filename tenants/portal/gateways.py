@@ -47,7 +47,7 @@ def offered(now: tuple[Standing, ...], chosen: str) -> list[dict[str, Any]]:
     """The choice that a pay form shows; empty where there is none to make."""
     if len(now) < 2:
         return []
-    values = {"": _("As the number says")} | {each.provider: NAMES[each.provider] for each in now}
+    values = {"": _("Automatic")} | {each.provider: NAMES[each.provider] for each in now}
     chosen = chosen if chosen in values else ""
     return [{"value": value, "name": name, "chosen": value == chosen} for value, name in values.items()]
 

@@ -6,6 +6,8 @@ cookies, so that check would lock those customers out; and there is no signed-in
 abuse: the form does nothing but ask the phone whose number is typed in, which anyone can do. What must hold is that
 the form is ours, young and this host's, and that sending it twice is one purchase: the signature with its time and
 the nonce inside see to that. Browsers that say where a form comes from (Sec-Fetch-Site) are believed on top.
+
+And the link that connects a device whose purchase another browser holds: signed too, and no secret is in it.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import json
 import secrets
 from collections.abc import Iterable
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from cryptography.fernet import Fernet, InvalidToken
 from flask import current_app, g, request
@@ -64,6 +67,15 @@ class Opened(NamedTuple):
     fresh: bool
 
 
+class Pass(NamedTuple):
+    """Lets one device of a purchase through one router, and do nothing else with it."""
+
+    purchase_id: UUID
+    mac: str
+    login_url: str
+    original_url: str | None
+
+
 def new_nonce() -> str:
     """128 random bits. Whoever knows it may see the purchase, and nobody else."""
     return secrets.token_hex(16)
@@ -81,6 +93,20 @@ def unseal(text: str) -> Opened:
         return Opened(Ticket(*payload) if payload else None, False)
     except BadData:
         return Opened(None, False)
+
+
+def sign_pass(to: Pass) -> str:
+    """For an address. Whoever has it can read it."""
+    return str(_passes().dumps([str(to.purchase_id), *to[1:]]))
+
+
+def read_pass(text: str) -> Pass | None:
+    """None for what is not ours, another host's or older than MAX_AGE."""
+    try:
+        purchase_id, *rest = _passes().loads(text, max_age=MAX_AGE)
+    except BadData:
+        return None
+    return Pass(UUID(purchase_id), *rest)
 
 
 def is_from_elsewhere() -> bool:
@@ -103,6 +129,10 @@ def uncover(text: str) -> list[Any] | None:
 
 def _serializer() -> URLSafeTimedSerializer:
     return _made(_secret(), f"portal-form|{_here()}")
+
+
+def _passes() -> URLSafeTimedSerializer:
+    return _made(_secret(), f"portal-pass|{_here()}")
 
 
 def _cipher() -> Fernet:

@@ -21,7 +21,7 @@ from tenants.portal.frame import address, bp, links, page, refusal
 from tenants.portal.frame import gettext as _
 from tenants.portal.shop import BadPhone, read_phone, router_notice
 from tenants.portal.storefront import storefront
-from wavu import clock, money
+from wavu import money
 from wavu.db import savepoint
 from wavu.errors import Kind, NotFound, Refused
 from wavu.tenancy import Tenant
@@ -29,9 +29,9 @@ from wavu.web.access import public
 from wavu.web.errors import STATUS
 from wavu.web.security import csrf, limiter
 
-_WAITING = {"requested", "prompted", "checking"}
+_WAITING = {"requested", "held", "prompted", "checking"}
 _PROMPT_SECONDS = 75
-_PAYS_BY_HAND = {"requested", "prompted", "failed", "no_reply", "short"}
+_PAYS_BY_HAND = {"requested", "held", "prompted", "failed", "no_reply", "short"}
 
 
 def _checked(nonce: str) -> str:
@@ -108,11 +108,30 @@ def go(nonce: str) -> ResponseReturnValue:
     where = came.whereabouts(purchase.mac, purchase.login_url)
     mac, login_url = (came.mac, came.login_url) if where else (purchase.mac, purchase.login_url)
     here = address(f"/w/{nonce}", [("back", "1"), *where])
-    login = checkout.hand_back(purchase, mac, login_url if login_url in front.routers else None)
+    return _hand_back(purchase, mac, login_url if login_url in front.routers else None, here)
+
+
+def _hand_back(purchase: Purchase, mac: str | None, login_url: str | None, here: str) -> ResponseReturnValue:
+    """`here` is the page that the router leads back to, and where a phone goes that it cannot take."""
+    login = checkout.hand_back(purchase, mac, login_url)
     if login is None:
         return redirect(here)
     settings: Settings = current_app.extensions["settings"]
     return redirect(f"{login}&{urlencode({'dst': settings.origin(g.site.host) + here})}")
+
+
+@bp.get("/on/<signed>")
+@public(scope="tenant")
+def connect(signed: str) -> ResponseReturnValue:
+    """As go(), for the device that a router named, in a browser that was not told the purchase's name; nor is it here:
+    the router leads back to the first page."""
+    allowed = ticket.read_pass(signed)
+    if allowed is None:
+        raise NotFound
+    known = {"mac": allowed.mac, "lo": allowed.login_url, "dst": allowed.original_url or ""}
+    came = arrival.read(known, g.site.host, storefront().routers)
+    purchase = checkout.held_purchase(allowed.purchase_id)
+    return _hand_back(purchase, came.mac, came.login_url, address("/", came.arguments()))
 
 
 @bp.post("/w/<nonce>/use")
@@ -202,22 +221,32 @@ def _state_page(
     """(the template that shows a state, what it needs beside the order)."""
     if now.state in _WAITING:
         left = min(now.seconds_left, _PROMPT_SECONDS)
-        return "wait.html", {"left": left, "left_shown": _minutes(left), "gone": _PROMPT_SECONDS - left}
+        return "wait.html", {
+            "left": left,
+            "left_shown": _minutes(left),
+            "gone": _PROMPT_SECONDS - left,
+            "still": _is_still(),
+            "still_url": address(path, [*where, ("still", "1")]),
+            **_otherwise(path, now, phone_error),
+        }
     if now.channel == "pppoe" and now.ends_at is not None:
         return "line_paid.html", {}
     go_url = address(f"{path}/go", where) if where or (now.login_url and now.mac) else None
-    ended = now.ends_at is not None and now.ends_at <= clock.now()
-    if now.state == "paid" and not ended:
+    if now.state == "paid":
         return "paid.html", {"go_url": go_url, "by_itself": go_url is not None and not back}
-    if now.state in {"paid", "online", "waits"}:
+    if now.state in {"online", "waits", "ended"}:
         return "done.html", {
-            "ended": ended,
             "starts": shelf.until(now.starts_at) if now.state == "waits" and now.starts_at else None,
             "until": shelf.until(now.ends_at) if now.ends_at else None,
             "go_url": go_url,
             **_onward(now.original_url),
         }
     return "fail.html", _failure(path, now) | _otherwise(path, now, phone_error)
+
+
+def _is_still() -> bool:
+    """Whether a waiting page does not load itself anew: at the customer's wish, or since it answers a form."""
+    return request.method == "POST" or request.args.get("still") == "1"
 
 
 def _failure(path: str, now: Progress) -> dict[str, Any]:
@@ -243,15 +272,15 @@ def _otherwise(path: str, now: Progress, phone_error: str | None) -> dict[str, A
     """How else this purchase can be paid: through another gateway, one that works."""
     tenant: Tenant = g.tenant
     standings = gateways.standings()
-    other = gateways.another(standings, now.provider) if now.state in {"failed", "no_reply"} else None
+    other = gateways.another(standings, now.provider) if now.state in {"held", "failed", "no_reply"} else None
     if other is None:
         return {"other": None}
-    down = gateways.is_down(standings, now.provider, now.code)
+    unfolded = _is_still() if now.state == "held" else gateways.is_down(standings, now.provider, now.code)
     return {
         "other": {
             "name": gateways.NAMES[other], "value": other, "url": address(f"{path}/again"),
             "price": money.show(now.missing_cents, tenant.currency), "error": phone_error,
-            "open": down or phone_error is not None,
+            "open": unfolded or phone_error is not None,
         }
     }  # fmt: skip
 

@@ -117,7 +117,7 @@ def _fail_m_pesa(counter: Counter, times: int = 6) -> None:
 def test_the_portal_asks_by_the_number_and_lets_the_customer_switch(counter: Counter) -> None:
     browser = Browser(counter.shop.app)
     text = _portal(counter, browser)
-    assert "As the number says" in text
+    assert "Automatic" in text
     assert [each["value"] for each in browser.page.select("input[name=via]")] == ["", "mpesa", "airtel"]
     _press(counter, browser, "0733123456")
     _portal(counter, browser)
@@ -132,7 +132,7 @@ def test_the_portal_asks_by_the_number_and_lets_the_customer_switch(counter: Cou
 def test_an_isp_with_one_gateway_shows_no_choice(counter: Counter) -> None:
     counter.shop.admin.execute("UPDATE airtel_account SET state = 'off'")
     browser = Browser(counter.shop.app)
-    assert "As the number says" not in _portal(counter, browser)
+    assert "Automatic" not in _portal(counter, browser)
     assert not browser.page.select("input[name=via]")
 
 

@@ -171,7 +171,8 @@ def test_a_failed_log_in_leads_back_to_what_was_paid(customer: Customer, counter
         f"/w/{nonce}?back=1&err=RADIUS+server+is+not+responding&lang=en",
     )
     customer.browser.get(isp.host, response.location or "")
-    assert "Payment received" in customer.text
+    assert "You have paid" in customer.text
+    assert "We are connecting you" not in customer.text
     assert "The Wi-Fi could not reach our server." in customer.text
     assert "Pay KES" not in customer.text
 

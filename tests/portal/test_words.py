@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from tenants.payments import Standing
+from tenants.portal import gateways
 from tests.portal.counter import Counter
 from tests.portal.customer import Customer
 from tests.world import Isp
@@ -45,7 +47,9 @@ def _both(customer: Customer, isp: Isp, nonce: str) -> list[str]:
     for language in ("en", "sw"):
         response = customer.looks(isp, nonce, language)
         assert response.status_code == 200
-        assert re.search(r'<noscript><meta http-equiv="refresh" content="\d+', response.text)
+        (live,) = customer.browser.page.select("[data-poll]")
+        failed = live["data-state"] in {"failed", "no_reply", "review", "short"}
+        assert ("http-equiv" in response.text) is not failed, "what is typed on a page that failed stays there"
         assert not re.search(r"\+?254 ?7?12|0712 ?345|34567", response.text), "no full number, whoever looks"
         texts.append(customer.text)
     return texts
@@ -120,6 +124,68 @@ def test_a_wait_is_counted_and_then_the_button_works(customer: Customer, counter
     assert customer.browser.post(isp.host, f"/w/{nonce}/again").location == f"/w/{nonce}"
     assert [intent.state for intent in counter.intents(isp)] == ["failed", "created"]
     assert customer.state(isp, nonce) == "requested"
+
+
+@pytest.mark.parametrize("code", ["down", "busy", "unreachable"])
+def test_nobody_is_told_to_look_at_a_phone_that_was_sent_nothing(
+    customer: Customer, counter: Counter, code: str
+) -> None:
+    isp = counter.world.a
+    nonce = customer.buys(isp)
+    counter.answer(isp, nonce, "created", code, ago=4)
+    assert customer.state(isp, nonce) == "held"
+    english, swahili = _both(customer, isp, nonce)
+    assert "M-Pesa is busy at this moment We are trying, you need not press again." in english
+    assert "M-Pesa ina shughuli nyingi kwa sasa Tunajaribu, huhitaji kubonyeza tena." in swahili
+    customer.looks(isp, nonce)
+    for words in ("Look at your phone", "Time left", "The request goes to", "Nothing came up"):
+        assert words not in customer.text
+    assert "Or pay by hand" in customer.text
+    assert "600100" in customer.text
+
+
+def test_while_nothing_can_be_sent_another_gateway_is_offered(
+    customer: Customer, counter: Counter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    isp = counter.world.a
+    nonce = customer.buys(isp)
+    counter.answer(isp, nonce, "created", "down", ago=4)
+    both = (Standing("mpesa", "PayBill 600100", True, "600100"), Standing("airtel", "Airtel Money", False, None))
+    monkeypatch.setattr(gateways, "standings", lambda: both)
+    customer.looks(isp, nonce)
+    (form,) = customer.browser.page.select("details:not([open]) form")
+    refused = customer.browser.post(isp.host, str(form["action"]), {"via": "airtel", "phone": "12"})
+    assert refused.status_code == 422
+    assert "That is not a phone number." in customer.text
+    assert customer.browser.page.select("details[open] form")
+    assert "http-equiv" not in refused.text, "the answer to a form stays"
+
+
+def test_a_page_that_is_kept_still_has_all_unfolded(customer: Customer, counter: Counter) -> None:
+    isp = counter.world.a
+    nonce = customer.buys(isp)
+    for language in ("en", "sw"):
+        page = customer.looks(isp, nonce, language)
+        (link,) = customer.browser.page.select("main noscript a")
+        assert link["href"] == f"/w/{nonce}?still=1&lang={language}"
+        page = customer.browser.get(isp.host, str(link["href"]))
+        assert "http-equiv" not in page.text
+        assert len(customer.browser.page.select("details[open]")) == len(customer.browser.page.select("details")) == 2
+        assert customer.browser.page.select(f"main a[href='/w/{nonce}?lang={language}']")
+
+
+def test_what_has_ended_is_not_called_online(customer: Customer, counter: Counter) -> None:
+    isp = counter.world.a
+    nonce = customer.buys(isp)
+    counter.paid(isp, nonce)
+    for was in ("paid", "online"):
+        if was == "online":
+            counter.online(isp, nonce)
+        assert customer.state(isp, nonce) == was
+    counter.end(isp, nonce)
+    assert customer.state(isp, nonce) == "ended"
+    customer.looks(isp, nonce)
+    assert "Your package has ended" in customer.text
 
 
 def test_a_late_yes_wins_on_the_page_too(customer: Customer, counter: Counter) -> None:

@@ -19,10 +19,10 @@ from wavu.web.palette import palette
 
 OVERRIDABLE = {"header", "hero", "notice", "packages", "package", "order", "help", "footer"}
 LIVE = {
-    "wait": ("requested", "prompted", "checking"),
+    "wait": ("requested", "held", "prompted", "checking"),
     "fail": ("failed", "no_reply", "review", "short"),
     "paid": ("paid",),
-    "done": ("online",),
+    "done": ("online", "ended"),
 }
 PAGES = (
     "home", "line", "line_paid", "mine", "spending", "claim", "claimed", "monthly", "monthly_state", "suspended",
@@ -61,7 +61,7 @@ _CLAIM = {
 # Two ways to pay, and the one that was chosen does not answer.
 _GATEWAYS = tuple(
     {"value": value, "name": name, "chosen": not value}
-    for value, name in (("", "As the number says"), ("mpesa", "M-Pesa"), ("airtel", "Airtel Money"))
+    for value, name in (("", "Automatic"), ("mpesa", "M-Pesa"), ("airtel", "Airtel Money"))
 )
 _OTHER = {
     "name": "Airtel Money", "value": "airtel", "url": "/w/1/again", "price": "KES 10", "error": "Not a number",
@@ -128,13 +128,14 @@ def _render(
         "left": 45,
         "left_shown": "0:45",
         "gone": 30,
+        "still": False,
+        "still_url": "/w/1?still=1",
         "text": "What to do",
         "again_url": "/w/1/again",
         "retry_in": 0,
         "retry_shown": "0:00",
         "go_url": "/w/1/go",
         "by_itself": True,
-        "ended": False,
         "until": "Today, 14:32",
         "onward_url": "http://example.com/",
         "onward_host": "example.com",
@@ -217,7 +218,12 @@ def test_the_pay_form_keeps_its_names(theme: Path, locale: str, gateways: tuple[
 
 @each_theme
 def test_a_page_without_packages_has_nothing_to_press(theme: Path) -> None:
-    assert "<form" not in _render(theme, "home", "en", packages=())
+    html = _render(theme, "home", "en", packages=(), line_url=None)
+    assert "<form" not in html
+    assert "Nothing is sold here yet." in html
+    manifest = _manifest(theme)
+    assert manifest["sub"]["en"] not in html
+    assert "Nothing is sold" not in _render(theme, "home", "en", packages=()), "lines are"
 
 
 @each_theme
@@ -226,13 +232,36 @@ def test_a_page_without_packages_has_nothing_to_press(theme: Path) -> None:
 def test_a_page_of_a_purchase_says_where_it_stands(theme: Path, page: str, state: str, locale: str) -> None:
     html = _render(theme, page, locale, state=state)
     seen = Page(html)
-    assert [a["role"] for _tag, a in seen.tags if a.get("role")].count("status") == 1
+    assert [a["role"] for _tag, a in seen.tags if a.get("role")].count("status") == (state != "ended")
     live = [attributes for _tag, attributes in seen.tags if "data-poll" in attributes]
     if page == "done":
         assert live == []
         return
     assert [(a["data-poll"], a["data-state"], a["data-here"]) for a in live] == [("/w/1/status.json", state, "/w/1")]
-    assert "<noscript><meta http-equiv=" in html, "without a script the page comes up again by itself"
+    by_itself = "<noscript><meta http-equiv=" in html
+    assert by_itself is (page != "fail"), "without a script a page comes up again by itself, but never one with a form"
+    if page == "fail":
+        assert '<noscript><p class="hint"><a href="/w/1">' in html
+
+
+@each_theme
+@pytest.mark.parametrize("state", LIVE["wait"])
+def test_a_waiting_page_keeps_still_for_who_wants_to_read(theme: Path, state: str) -> None:
+    assert '<noscript><p class="hint"><a href="/w/1?still=1">' in _render(theme, "wait", "en", state=state)
+    html = _render(theme, "wait", "en", state=state, still=True)
+    assert "http-equiv" not in html
+    assert '<a href="/w/1">' in html
+    assert '<details class="card">' not in html, "all is unfolded"
+
+
+@each_theme
+def test_what_the_router_says_against_it_takes_back_the_claim_to_connect(theme: Path) -> None:
+    assert "We are connecting you." in _render(theme, "paid", "en")
+    html = _render(theme, "paid", "en", notice="This code is for another device", by_itself=False)
+    assert "<h1>You have paid</h1>" in html
+    assert "connecting you" not in html
+    assert "Connecting to the Wi-Fi" not in html
+    assert 'href="/w/1/go"' in html
 
 
 @each_theme
