@@ -158,7 +158,10 @@ def try_again(purchase: Purchase, phone: Phone | None = None, provider: str | No
     latest = payments.latest_intent(purchase.id)
     if locked.state == "bought" or latest is None or latest.state in {"succeeded", "paid_no_receipt"}:
         raise AlreadyBought
-    _pay(locked, phone or Phone(latest.phone), provider or (None if phone else latest.provider))
+    chosen = provider or (None if phone else latest.provider)
+    if chosen not in {None, latest.provider}:
+        payments.withdraw(latest.id)
+    _pay(locked, phone or Phone(latest.phone), chosen)
 
 
 def settle_callback(event_id: UUID) -> None:

@@ -32,7 +32,16 @@ from tenants.payments.refusals import (
     TooManyPrompts,
 )
 from tenants.payments.settle import PaidNoReceipt, settle_callback, settle_query, settle_report
-from tenants.payments.stk import OPEN, PROMPT_SECONDS, latest_intent, query_stk, request_stk, send_stk, wait_after
+from tenants.payments.stk import (
+    OPEN,
+    PROMPT_SECONDS,
+    latest_intent,
+    query_stk,
+    request_stk,
+    send_stk,
+    wait_after,
+    withdraw,
+)
 from tenants.payments.suggestions import Suggestion, suggest_owners
 from tenants.payments.suspense import (
     Unmatched,
@@ -126,4 +135,5 @@ __all__ = [
     "validate",
     "void",
     "wait_after",
+    "withdraw",
 ]

@@ -38,7 +38,9 @@ _PUSHES_PER_10_MINUTES = 3
 _EVERYWHERE_PER_10_MINUTES = 6
 _EVERYWHERE_PER_DAY = 40
 _SEND_FOR = timedelta(seconds=60)
-_NEVER_SENT = {"config", "unreachable", "busy", "down"}
+# The code of an attempt that was withdrawn.
+_REPLACED = "replaced"
+_NEVER_SENT = {"config", "unreachable", "busy", "down", _REPLACED}
 _MOST_CLAIMS = 4
 _TURNED_AWAY_AT_ONCE = 1000
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -270,6 +272,15 @@ def _ask_at(intent: PaymentIntent, chain: str, number: int, began: datetime) -> 
             {"intent_id": str(intent.id), "number": number, "chain": chain, "began": began.isoformat()},
             run_at=began + timedelta(seconds=asks_after[number]),
         )
+
+
+def withdraw(intent_id: UUID) -> None:
+    """Ends an attempt of which nothing was sent yet: its customer asks in another way, and shall not be asked twice.
+    One that is on its way goes on."""
+    intent = _locked(intent_id)
+    if intent.state == "created":
+        intent.state, intent.code = "failed", _REPLACED
+        db.session.flush()
 
 
 def query_stk(event: dict[str, Any]) -> Generator[Callable[[], Any], Any, Answer | None]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenants import mpesa
+from tenants import checkout, mpesa
 from tenants.payments import failover, gateways
 from tests.airtel.conftest import MSISDN, SAFARICOM, Counter
 from tests.browser_client import Browser
@@ -174,6 +174,20 @@ def test_m_pesa_down_is_said_with_the_other_way_and_the_paybill_and_recovers(cou
     counter.shop.work()
     assert "not answering" not in _portal(counter, browser)
     counter.check_books()
+
+
+def test_who_turns_to_the_other_gateway_is_not_asked_by_the_first_too(counter: Counter) -> None:
+    """The first prompt has not gone out yet."""
+    browser = Browser(counter.shop.app)
+    _portal(counter, browser)
+    nonce = _press(counter, browser, SAFARICOM)
+    with counter.shop.app.app_context(), tenant_scope(counter.a), transaction():
+        checkout.try_again(checkout.find_purchase(nonce), Phone.parse("0733123456"), "airtel")
+    counter.shop.work("send_stk")
+    assert counter.shop.sim.prompts() == []
+    assert counter.shop.rows("SELECT provider, state, code FROM payment_intent ORDER BY id") == [
+        ("mpesa", "failed", "replaced"), ("airtel", "pending", None),
+    ]  # fmt: skip
 
 
 def test_it_recovers_by_itself_when_nobody_tries(counter: Counter) -> None:

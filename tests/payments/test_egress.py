@@ -105,7 +105,7 @@ def test_a_ban_of_the_firewall_stops_calls_and_never_money(paced: Shop, now: dat
     nonce = shop.buy(shop.world.b.id, "0712000002")
     shop.work("send_stk", "query_stk")
     assert len(shop.sim.journal.lines) == asked, "nothing was sent, not for another ISP either"
-    assert shop.progress(shop.world.b.id, nonce).state == "requested", "it may yet go out within its minute"
+    assert shop.progress(shop.world.b.id, nonce).state == "held", "it may yet go out within its minute"
 
     shop.sim.answer(shop.sim.prompts()[0].checkout_request_id, "pin")
     assert shop.sim.wait_idle()
