@@ -176,8 +176,13 @@ def test_the_environment_is_the_same_at_every_start_and_free_of_the_callers(
 ) -> None:
     monkeypatch.setenv("PGPASSWORD", "the caller's")
     ports = environment.wanted_ports({})
-    first = environment.build(ROOT, tmp_path, ports, {"REDIS_URL": "redis://x"})
-    assert first == environment.build(ROOT, tmp_path, ports, {"REDIS_URL": "redis://x"})
+    seeds = {"DARAJA_SEED", "AIRTEL_SEED"}
+    first, second = (environment.build(ROOT, tmp_path, ports, {"REDIS_URL": "redis://x"}) for _ in range(2))
+    differs = {name for name in first | second if first.get(name) != second.get(name)}
+    assert differs == seeds, "the simulators' receipts must not be those of the last start"
+    for name in seeds:
+        monkeypatch.setenv(name, "7")
+    assert {environment.build(ROOT, tmp_path, ports, {})[name] for name in seeds} == {"7"}
     assert "PGPASSWORD" not in first
     assert (tmp_path / "secrets.json").stat().st_mode & 0o777 == 0o600
 

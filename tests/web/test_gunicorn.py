@@ -17,6 +17,7 @@ from gunicorn.http.parser import RequestParser
 from gunicorn.http.wsgi import create
 
 from config import Settings
+from rehearsal.servers import free_port
 from tests.browser_client import Browser
 from tests.stack import ROOT
 from tests.world import STAFF_HOST, World
@@ -84,7 +85,9 @@ def _ask(address: tuple[str, int], request: bytes) -> tuple[str, dict[str, str],
 
 def test_what_gunicorn_refuses_is_said_in_our_words(own_database: dict[str, str]) -> None:
     command = [sys.executable, "-m", "gunicorn", "-c", "config/gunicorn.py", "wsgi:app"]
-    environ = os.environ | own_database | {"PORT": "0", "WEB_WORKERS": "1", "PYTHONPATH": f"{ROOT}:{ROOT}/platform"}
+    environ = os.environ | own_database | {
+        "PORT": str(free_port()), "WEB_WORKERS": "1", "PYTHONPATH": f"{ROOT}:{ROOT}/platform",
+    }  # fmt: skip
     with subprocess.Popen(command, cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True) as web:
         try:
             assert web.stderr is not None
