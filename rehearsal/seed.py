@@ -298,12 +298,7 @@ def _callbacks(settings: Settings) -> dict[str, str]:
 
 def _summary(settings: Settings, kept: dict[str, str], totp: str, numbers: dict[str, str]) -> dict[str, Any]:
     domain = settings.platform_domain
-    accounts_ = [
-        {"role": "platform admin", "email": STAFF[1], "password": kept[STAFF[1]], "totp_secret": totp},
-    ]
-    for isp in ISPS:
-        for role, (_, email) in (("owner", isp.owner), ("manager", isp.manager)):
-            accounts_.append({"role": f"{isp.slug} {role}", "email": email, "password": kept[email]})
+    staff = {"role": "platform admin", "email": STAFF[1], "password": kept[STAFF[1]], "totp_secret": totp}
     return {
         "urls": {
             "platform": settings.origin(f"staff.{domain}"),
@@ -318,35 +313,14 @@ def _summary(settings: Settings, kept: dict[str, str], totp: str, numbers: dict[
             "auth_port": settings.radius_auth_port,
             "acct_port": settings.radius_acct_port,
             "coa_port": settings.radius_coa_port,
-            "tenants": {
-                isp.slug: {
-                    "nas": {
-                        "address": isp.nas_address,
-                        "identifier": isp.nas_identifier,
-                        "secret": kept[f"nas {isp.slug}"],
-                    }
-                }
-                for isp in ISPS
-            },
+            "tenants": {isp.slug: {"nas": _nas(isp, kept)} for isp in ISPS},
         },
         "daraja": {
-            "base_url": settings.daraja_rehearsal_url,
-            "control_url": f"{settings.daraja_rehearsal_url}/control",
-            "phones_url": f"{settings.daraja_rehearsal_url}/phone/",
-            "tenants": {
-                isp.slug: {
-                    "environment": "rehearsal",
-                    "shortcode": isp.mpesa[1],
-                    "till": isp.mpesa[2] if isp.mpesa[0] == "till" else None,
-                    **_daraja(isp, kept),
-                }
-                for isp in ISPS
-            },
+            **_simulator(settings.daraja_rehearsal_url),
+            "tenants": {isp.slug: _shortcode(isp) | _daraja(isp, kept) for isp in ISPS},
         },
         "airtel": {
-            "base_url": settings.airtel_rehearsal_url,
-            "control_url": f"{settings.airtel_rehearsal_url}/control",
-            "phones_url": f"{settings.airtel_rehearsal_url}/phone/",
+            **_simulator(settings.airtel_rehearsal_url),
             "portal_url": f"{settings.airtel_rehearsal_url}/portal/",
             "tenants": {
                 isp.slug: {"environment": "rehearsal", "merchant_number": isp.airtel, **_airtel(isp, kept)}
@@ -364,8 +338,28 @@ def _summary(settings: Settings, kept: dict[str, str], totp: str, numbers: dict[
             }
             for isp in ISPS
         ],
-        "accounts": accounts_,
+        "accounts": [
+            staff,
+            *(
+                {"role": f"{isp.slug} {role}", "email": email, "password": kept[email]}
+                for isp in ISPS
+                for role, (_, email) in (("owner", isp.owner), ("manager", isp.manager))
+            ),
+        ],
     }
+
+
+def _simulator(url: str | None) -> dict[str, Any]:
+    return {"base_url": url, "control_url": f"{url}/control", "phones_url": f"{url}/phone/"}
+
+
+def _nas(isp: Isp, kept: dict[str, str]) -> dict[str, str]:
+    return {"address": isp.nas_address, "identifier": isp.nas_identifier, "secret": kept[f"nas {isp.slug}"]}
+
+
+def _shortcode(isp: Isp) -> dict[str, str | None]:
+    kind, shortcode, number = isp.mpesa
+    return {"environment": "rehearsal", "shortcode": shortcode, "till": number if kind == "till" else None}
 
 
 def main() -> None:

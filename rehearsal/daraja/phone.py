@@ -6,8 +6,9 @@ Works without JavaScript and asks no other host for anything.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from flask import Blueprint, abort, redirect, request
 from werkzeug.wrappers import Response as AnyResponse
@@ -15,6 +16,7 @@ from werkzeug.wrappers import Response as AnyResponse
 from rehearsal.simulation import NotPossible, page
 
 from .callbacks import description
+from .ratiba import StandingOrder
 from .world import Attempt, World
 
 if TYPE_CHECKING:
@@ -51,31 +53,19 @@ def blueprint(sim: Simulator) -> Blueprint:
 
     @pages.post("/<number>/answer")
     def answer(number: str) -> AnyResponse:
-        msisdn = normalised(number) or abort(404)
-        try:
+        def act(action: str, pin: str) -> None:
             attempt = sim.attempt(request.form.get("prompt", ""))
-            if attempt.msisdn != msisdn:
-                abort(404)
-            sim.desk.answer(attempt, request.form.get("action", ""), request.form.get("pin", ""))
-        except LookupError:
-            abort(404)
-        except NotPossible as refusal:
-            return _handset(sim, msisdn, error=f"{refusal}", status=409)
-        return redirect(f"/phone/{msisdn}", 303)
+            sim.desk.answer(_own(attempt, number), action, pin)
+
+        return _acted(sim, number, act)
 
     @pages.post("/<number>/order")
     def order(number: str) -> AnyResponse:
-        msisdn = normalised(number) or abort(404)
-        try:
+        def act(action: str, pin: str) -> None:
             found = sim.ratiba.find(request.form.get("order", ""))
-            if found.msisdn != msisdn:
-                abort(404)
-            sim.answer_order(found.reference, request.form.get("action", ""), request.form.get("pin", ""))
-        except LookupError:
-            abort(404)
-        except NotPossible as refusal:
-            return _handset(sim, msisdn, error=f"{refusal}", status=409)
-        return redirect(f"/phone/{msisdn}", 303)
+            sim.answer_order(_own(found, number).reference, action, pin)
+
+        return _acted(sim, number, act)
 
     @pages.post("/<number>/pay")
     def pay(number: str) -> AnyResponse:
@@ -95,6 +85,28 @@ def blueprint(sim: Simulator) -> Blueprint:
         return redirect(f"/phone/{msisdn}", 303)
 
     return pages
+
+
+Asked = TypeVar("Asked", Attempt, StandingOrder)
+
+
+def _own(asked: Asked, number: str) -> Asked:
+    """Raises LookupError for what another phone was asked."""
+    if asked.msisdn != normalised(number):
+        raise LookupError
+    return asked
+
+
+def _acted(sim: Simulator, number: str, act: Callable[[str, str], None]) -> AnyResponse:
+    """The page after a button of a prompt: 404 where there is none on this phone, 409 where it is over."""
+    msisdn = normalised(number) or abort(404)
+    try:
+        act(request.form.get("action", ""), request.form.get("pin", ""))
+    except LookupError:
+        abort(404)
+    except NotPossible as refusal:
+        return _handset(sim, msisdn, error=f"{refusal}", status=409)
+    return redirect(f"/phone/{msisdn}", 303)
 
 
 def _handset(
