@@ -18,6 +18,8 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
+from werkzeug.routing import Map
+
 from rehearsal.daraja.clock import Clock
 from rehearsal.simulation import (
     NotPossible,
@@ -31,6 +33,7 @@ from rehearsal.simulation import (
 from . import control, gateway, phone
 from .knobs import Knobs
 
+_ADDRESSES = Map()
 OUTCOMES = ("pay", "wrong_pin", "refuse", "ignore")
 WRONG_PIN, TOO_POOR, REFUSED, UNANSWERED = ("DP00800001002", "DP00800001007", "DP00800001008", "DP00800001024")
 
@@ -100,7 +103,7 @@ class AirtelSimulator:
         self._random = random.Random(seed)  # noqa: S311 - reproducible, and nobody's secret
         self._couriers = ThreadPoolExecutor(16, thread_name_prefix="airtel-callback")
         self._in_flight = 0
-        self.web = application(__package__)
+        self.web = application(__package__, _ADDRESSES)
         self.web.before_request(loopback_names_only)
         self.web.register_blueprint(gateway.blueprint(self))
         self.web.register_blueprint(control.blueprint(self))

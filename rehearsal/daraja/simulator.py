@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from werkzeug.routing import Map
+
 from rehearsal.simulation import (
     BadKnob,
     NotPossible,
@@ -41,6 +43,7 @@ from .pull import PullDesk
 from .ratiba import RatibaDesk, StandingOrder
 from .world import App, Attempt, Rule, Script, World
 
+_ADDRESSES = Map()
 STATEMENT_SECONDS = 31 * 24 * 3600  # of a statement for which no beginning is named
 
 
@@ -66,7 +69,7 @@ class Simulator:
         self.counter = CounterDesk(self.world)
         self.ratiba = RatibaDesk(self.world, self.courier, self.c2b)
         self.desk = ExpressDesk(self.world, self.courier, self.c2b)
-        self.web = application(__package__)
+        self.web = application(__package__, _ADDRESSES)
         self.web.before_request(loopback_names_only)
         self.gateway = Gateway(self.web, self.world, self.journal)
         self._mount()

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from werkzeug.routing import Map
+
 from rehearsal.simulation import Server, Unknown, application, loopback_names_only
 
 from . import board, control
@@ -20,6 +22,7 @@ from .radio import Radio
 from .router import VirtualRouter
 from .session import Session
 
+_ADDRESSES = Map()
 _FIELDS = (
     "tenant", "name", "address", "identifier", "secret", "portal_url", "pools", "knobs", "mac_format",
     "login_by",
@@ -45,7 +48,7 @@ class Fleet:
         self.journal = Journal(self.clock.iso, journal)
         self.routers: dict[str, VirtualRouter] = {}
         self.base_url = ""
-        self.web = application(__package__)
+        self.web = application(__package__, _ADDRESSES)
         self.web.before_request(loopback_names_only)
         self.web.register_blueprint(control.blueprint(self))
         self.web.register_blueprint(board.blueprint(self))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from flask import Flask, Response, g, jsonify, make_response, redirect, render_template, request
+from werkzeug.routing import Map
 from werkzeug.wrappers import Response as AnyResponse
 
 from rehearsal.simulation import NotPossible, Server, application
@@ -22,6 +23,7 @@ from .people import CHALLENGE_SECONDS, ERRORS, Challenge, Credentials, Device, c
 if TYPE_CHECKING:
     from .router import VirtualRouter
 
+_ADDRESSES = Map()
 _COOKIE = "simulated_device"
 _POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'self' 'unsafe-inline'; base-uri 'none'; "
@@ -42,7 +44,7 @@ class HotspotServer:
         self._server.close()
 
     def _application(self) -> Flask:
-        web = application(__package__)
+        web = application(__package__, _ADDRESSES)
         web.before_request(self._intercept_other_hosts)
         web.after_request(self._finish)
         web.register_error_handler(NotPossible, lambda error: _notice("Not now", f"{error}", status=503))

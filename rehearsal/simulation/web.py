@@ -5,10 +5,12 @@ from __future__ import annotations
 import ipaddress
 import threading
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from flask import Flask, Response, abort, make_response, render_template, request
 from jinja2 import FileSystemLoader
+from werkzeug.routing import Map
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -38,9 +40,28 @@ def loopback_names_only() -> None:
         abort(403)
 
 
-def application(package: str) -> Flask:
-    """An application with the templates in `pages/` of its package, which may extend our `simulator.html`."""
-    web = Flask(package, static_folder=None)
+class _Application(Flask):
+    """Its addresses may be in a map that another of its kind has filled: to compile them takes most of the time that it
+    takes to make one."""
+
+    def __init__(self, package: str, addresses: Map) -> None:
+        super().__init__(package, static_folder=None)
+        self.url_map = addresses
+        self._known = {(one.rule, one.endpoint) for one in addresses.iter_rules()}
+
+    def add_url_rule(
+        self, rule: str, endpoint: str | None = None, view_func: Any = None, *args: Any, **options: Any
+    ) -> None:
+        if endpoint is not None and (rule, endpoint) in self._known:
+            self.view_functions[endpoint] = view_func
+        else:
+            super().add_url_rule(rule, endpoint, view_func, *args, **options)
+
+
+def application(package: str, addresses: Map) -> Flask:
+    """An application with the templates in `pages/` of its package, which may extend our `simulator.html`. All that
+    answer at the same addresses share a map of them, which the first one fills."""
+    web = _Application(package, addresses)
     web.jinja_loader = FileSystemLoader([Path(web.root_path, "pages"), Path(__file__).with_name("pages")])
     return web
 
@@ -61,7 +82,7 @@ class Server:
         self._server = make_server(address, port, web, threaded=True, request_handler=_Quiet)
         host = f"[{address}]" if ":" in address else address
         self.url = f"http://{host}:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), name=f"http {host}", daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), name=f"http {host}", daemon=True).start()
 
     def close(self) -> None:
         self._server.shutdown()
