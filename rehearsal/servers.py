@@ -25,6 +25,8 @@ from rehearsal.unprivileged import home_for, remove_outside
 HOST = "127.0.0.1"
 ADMIN = "wavu_admin"
 START_SECONDS = 30
+# Below those that Linux and macOS take for outgoing connections.
+_OUR_PORTS = range(20_000, 32_768)
 
 
 class ServerFailed(SetupFault):
@@ -32,10 +34,12 @@ class ServerFailed(SetupFault):
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody uses at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """A port on loopback that nobody uses at this moment, and that the system gives to no outgoing connection."""
+    kinds = (socket.SOCK_STREAM, socket.SOCK_DGRAM)
+    while True:
+        port = secrets.choice(_OUR_PORTS)
+        if all(port_is_free(port, kind) for kind in kinds):
+            return port
 
 
 def port_is_free(port: int, kind: socket.SocketKind = socket.SOCK_STREAM, host: str = HOST) -> bool:

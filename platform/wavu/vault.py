@@ -85,7 +85,25 @@ def _key_row(version: int | None = None) -> VaultKey | None:
     return db.session.scalar(query if version is None else query.where(VaultKey.version == version))
 
 
+def _read_keys() -> dict[tuple[UUID | None, int], VaultKey]:
+    """The rows that this transaction has opened values with, so that it asks for each once."""
+    rows: dict[tuple[UUID | None, int], VaultKey] = db.session.info.setdefault("vault_keys", {})
+    return rows
+
+
+def _opening_key(version: int) -> VaultKey:
+    known, place = _read_keys(), (tenant_context.get(), version)
+    if place not in known:
+        row = _key_row(version)
+        if row is None:
+            raise CannotOpen("the data key is gone")
+        known[place] = row
+    return known[place]
+
+
 def _new_key(version: int) -> VaultKey:
+    # The one before of this version may have been undone, with a savepoint.
+    _read_keys().clear()
     tenant_id = tenant_context.get()
     assert tenant_id is not None
     vault = _vault()
@@ -124,9 +142,7 @@ def seal(table: str, column: str, row_id: UUID, value: str) -> bytes:
 def open_sealed(table: str, column: str, row_id: UUID, sealed: bytes) -> str:
     """Opens what seal() made for the same place. Raises CannotOpen anywhere else."""
     version = int.from_bytes(sealed[:_VERSION_BYTES])
-    row = _key_row(version)
-    if row is None:
-        raise CannotOpen("the data key is gone")
+    row = _opening_key(version)
     nonce, body = sealed[_VERSION_BYTES:][:_NONCE_BYTES], sealed[_VERSION_BYTES + _NONCE_BYTES :]
     try:
         return _vault().data_key(row).decrypt(nonce, body, _place(table, column, row_id, version)).decode()
@@ -196,6 +212,7 @@ def forget_old_keys(replaced_before: datetime) -> int:
     gone = 0
     for key, successor in pairwise(keys):
         if successor.created_at < replaced_before and key.version not in used:
+            _read_keys().clear()
             db.session.delete(key)
             gone += 1
     return gone
