@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import threading
 from pathlib import Path
@@ -79,14 +80,22 @@ class Server:
     """Serves at once, on threads of its own; port 0 takes a free one. Raises OSError if the port is taken."""
 
     def __init__(self, web: Flask, address: str, port: int) -> None:
-        self._server = make_server(address, port, web, threaded=True, request_handler=_Quiet)
+        try:
+            self._server = make_server(address, port, web, threaded=True, request_handler=_Quiet)
+        except SystemExit as taken:
+            raise OSError(errno.EADDRINUSE, f"{address}:{port} is in use") from taken
         host = f"[{address}]" if ":" in address else address
         self.url = f"http://{host}:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), name=f"http {host}", daemon=True).start()
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.01,), name=f"http {host}", daemon=True
+        )
+        self._thread.start()
 
     def close(self) -> None:
+        """Returns when the port is free again."""
         self._server.shutdown()
-        self._server.server_close()
+        # The thread closes the socket at its end: a second close() here would not wait until it has.
+        self._thread.join()
 
 
 class _Quiet(WSGIRequestHandler):
