@@ -57,6 +57,21 @@ def test_a_value_opens_in_its_own_place_only(world: World) -> None:
         vault.open_sealed("router", "secret_sealed", row, sealed)
 
 
+def test_a_transaction_asks_for_a_key_once_and_the_next_one_anew(world: World, statements: list[str]) -> None:
+    for _ in range(2):
+        with tenant_scope(world.a.id), transaction():
+            router = _router(world)
+            statements.clear()
+            assert router.secret == router.secret == world.a.nas_secret
+            assert sum("vault_key" in statement for statement in statements) == 1
+    with tenant_scope(world.a.id), transaction():
+        router = _router(world)
+        assert router.secret == world.a.nas_secret
+        db.session.execute(text("DELETE FROM vault_key"))
+    with tenant_scope(world.a.id), transaction(), pytest.raises(CannotOpen, match="gone"):
+        _ = _router(world).secret
+
+
 def test_keys_are_rotated_by_command_and_the_old_ones_can_be_dropped(world: World, app: Flask) -> None:
     add_commands(app)
     old, new = b"A" * 32, b"B" * 32
