@@ -13,6 +13,8 @@ def test_from_letters_to_a_first_shilling(office: Office, sent: list[str]) -> No
     shop.admin.execute("UPDATE mpesa_account SET active = false")
     office.get()
     assert "There is no M-Pesa account yet" in office.text
+    office.get("/")
+    assert office.browser.page.select('[aria-labelledby="payments"] a[href="/money/mpesa"]'), "home leads on"
     path = office.start()
     assert "Consumer key and secret" in office.text
     assert "Safaricom says that this number belongs to" in office.text
